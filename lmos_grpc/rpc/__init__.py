@@ -1,0 +1,37 @@
+"""How our servers and channels are made: options, interceptors, deadlines, error mapping, health, call metadata."""
+
+from lmos_grpc.rpc.channel import open_channel
+from lmos_grpc.rpc.deadline import child_timeout, time_left
+from lmos_grpc.rpc.error_mapping import ErrorMappingInterceptor, calling, error_from_call
+from lmos_grpc.rpc.listen import require_safe_address
+from lmos_grpc.rpc.metadata import (
+    CHANNEL_HEADER,
+    CONVERSATION_HEADER,
+    ROUTE_HEADER,
+    SUBSET_HEADER,
+    TENANT_HEADER,
+    VISITED_HEADER,
+    context_from_metadata,
+    context_to_metadata,
+)
+from lmos_grpc.rpc.server import RunningServer, serve
+
+__all__ = [
+    "CHANNEL_HEADER",
+    "CONVERSATION_HEADER",
+    "ROUTE_HEADER",
+    "SUBSET_HEADER",
+    "TENANT_HEADER",
+    "VISITED_HEADER",
+    "ErrorMappingInterceptor",
+    "RunningServer",
+    "calling",
+    "child_timeout",
+    "context_from_metadata",
+    "context_to_metadata",
+    "error_from_call",
+    "open_channel",
+    "require_safe_address",
+    "serve",
+    "time_left",
+]

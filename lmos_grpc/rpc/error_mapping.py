@@ -1,0 +1,123 @@
+"""Errors at the gRPC edge: ours become a status with details, and a status becomes ours again."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+from google.rpc.status_pb2 import Status
+
+from lmos_grpc.domain.failure import Code, FailureDetail, Reason
+from lmos_grpc.errors import InternalError, LmosError, error_from
+from lmos_grpc.wire.failure import failure_from_status, failure_to_status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from lmos_grpc.rpc.typing import Context, Handler
+
+_LOG = logging.getLogger(__name__)
+_DETAILS_TRAILER = "grpc-status-details-bin"
+# Envoy's own answers name their reason here, because a local reply cannot carry google.rpc.Status.
+REASON_TRAILER = "x-lmos-error-reason"
+_GRPC_CODES: dict[Code, grpc.StatusCode] = {Code(each.value[0]): each for each in grpc.StatusCode if each.value[0]}
+_CODES: dict[grpc.StatusCode, Code] = {wire: code for code, wire in _GRPC_CODES.items()}
+
+
+class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
+    """Ends a call that raised with the status of its error; what is not ours leaves as INTERNAL, neutrally worded."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wraps the handler of the method."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        kind = ("stream" if handler.request_streaming else "unary", "stream" if handler.response_streaming else "unary")
+        name = "_".join(kind)
+        make = getattr(grpc, f"{name}_rpc_method_handler")
+        wrap = _streaming if handler.response_streaming else _single
+        wrapped: Handler = make(
+            wrap(getattr(handler, name), method), handler.request_deserializer, handler.response_serializer
+        )
+        return wrapped
+
+
+def _single(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+    async def call(request: object, context: Context) -> object:
+        try:
+            return await behaviour(request, context)
+        except Exception as error:  # the edge: whatever was raised has to leave as a status
+            await _abort(error, context, method)
+            raise
+
+    return call
+
+
+def _streaming(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+    if not inspect.isasyncgenfunction(behaviour):
+        return _single(behaviour, method)
+
+    async def stream(request: object, context: Context) -> AsyncIterator[object]:
+        try:
+            async for response in behaviour(request, context):
+                yield response
+        except Exception as error:  # the edge: whatever was raised has to leave as a status
+            await _abort(error, context, method)
+            raise
+
+    return stream
+
+
+async def _abort(error: Exception, context: Context, method: str) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        return
+    if not isinstance(error, LmosError):
+        _LOG.error("a handler of %s failed", method, exc_info=error)
+        error = InternalError("internal error; the server's log and the trace of this call tell more")
+    detail = error.detail
+    trailers = ((_DETAILS_TRAILER, failure_to_status(detail).SerializeToString()),)
+    await context.abort(_GRPC_CODES[detail.code], detail.message, trailers)
+
+
+def error_from_call(error: grpc.aio.AioRpcError) -> LmosError:
+    """Our error for a failed call: from the details of its status, else from Envoy's trailer, else from its code."""
+    trailers = dict(error.trailing_metadata() or ())
+    raw = trailers.get(_DETAILS_TRAILER)
+    if isinstance(raw, bytes):
+        return error_from(failure_from_status(Status.FromString(raw)))
+    named = {**dict(error.initial_metadata() or ()), **trailers}.get(REASON_TRAILER)
+    reason = Reason.__members__.get(str(named), Reason.UNSPECIFIED)
+    code = _CODES.get(error.code(), Code.UNKNOWN)
+    if reason is Reason.UNSPECIFIED:
+        reason = _REASON_OF_CODE.get(code, Reason.UNSPECIFIED)
+    return error_from(FailureDetail(code, reason, error.details() or f"the call failed with {code.name}"))
+
+
+_REASON_OF_CODE = {
+    Code.UNAVAILABLE: Reason.UNREACHABLE,
+    Code.DEADLINE_EXCEEDED: Reason.DEADLINE_EXCEEDED,
+    Code.CANCELLED: Reason.CANCELLED,
+    Code.RESOURCE_EXHAUSTED: Reason.MESSAGE_TOO_LARGE,
+}
+
+
+@contextmanager
+def calling() -> Iterator[None]:
+    """Turns a failed call inside the block into our error.
+
+    Raises:
+        LmosError: the call failed.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise error_from_call(error) from error

@@ -1,0 +1,49 @@
+"""Call metadata: for whom a call is, and where the turn has been."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lmos_grpc.domain.turn import CallContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TENANT_HEADER = "x-lmos-tenant"
+CHANNEL_HEADER = "x-lmos-channel"
+SUBSET_HEADER = "x-lmos-subset"
+CONVERSATION_HEADER = "x-lmos-conversation"
+VISITED_HEADER = "x-lmos-visited"
+ROUTE_HEADER = "x-lmos-route"
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def context_from_metadata(metadata: Iterable[tuple[str, str | bytes]] | None) -> CallContext:
+    """For whom a call is; what is not said has the default."""
+    said = {key: value for key, value in metadata or () if isinstance(value, str) and value}
+    default = CallContext()
+    return CallContext(
+        tenant=said.get(TENANT_HEADER, default.tenant),
+        channel=said.get(CHANNEL_HEADER, default.channel),
+        subset=said.get(SUBSET_HEADER, default.subset),
+        visited=tuple(name for name in said.get(VISITED_HEADER, "").split(",") if name),
+    )
+
+
+def context_to_metadata(context: CallContext, *, conversation_id: str = "", route: str = "") -> Metadata:
+    """What a call carries on: the context, the conversation for consistent hashing, and the route where it is known."""
+    pairs = (
+        (TENANT_HEADER, context.tenant),
+        (CHANNEL_HEADER, context.channel),
+        (SUBSET_HEADER, context.subset),
+        (VISITED_HEADER, ",".join(context.visited)),
+        (CONVERSATION_HEADER, header_safe(conversation_id)),
+        (ROUTE_HEADER, route),
+    )
+    return tuple((key, value) for key, value in pairs if value)
+
+
+def header_safe(text: str) -> str:
+    """The text with everything that a header cannot carry replaced; for hashing, not for reading back."""
+    return "".join(char if " " < char <= "~" else "_" for char in text)

@@ -1,0 +1,64 @@
+"""The client of AgentService, which agents and the orchestrator implement alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lmos.agent.v1 import agent_service_pb2 as pb
+from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+
+from lmos_grpc.rpc import calling, context_to_metadata
+from lmos_grpc.wire.card import card_from_wire
+from lmos_grpc.wire.event import event_from_wire
+from lmos_grpc.wire.turn import turn_to_wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import timedelta
+
+    import grpc.aio
+    from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
+
+    from lmos_grpc.domain.card import AgentCard
+    from lmos_grpc.domain.event import AgentEvent
+    from lmos_grpc.domain.turn import TurnRequest
+
+
+class AgentClient:
+    """Calls an AgentService over a channel."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        # The generated stub serves both kinds of channel; its type knows only one at a time.
+        self._stub: AgentServiceAsyncStub = AgentServiceStub(channel)  # type: ignore[assignment]
+
+    async def get_card(self, *, timeout: timedelta) -> AgentCard:
+        """Who the agent is.
+
+        Raises:
+            LmosError: the call failed.
+        """
+        with calling():
+            response = await self._stub.GetAgentCard(pb.GetAgentCardRequest(), timeout=timeout.total_seconds())
+        return card_from_wire(response.card)
+
+    async def invoke(
+        self, turn: TurnRequest, *, route: str = "", timeout: timedelta | None = None
+    ) -> AsyncIterator[AgentEvent]:
+        """Runs a turn and streams its events. Closing the iterator cancels the call.
+
+        `route` names the agent's cluster on Envoy's internal listener; empty leaves the routing to the mesh.
+
+        Raises:
+            LmosError: the call failed before its first event, or its stream broke.
+        """
+        call = self._stub.Invoke(
+            turn_to_wire(turn),
+            timeout=timeout.total_seconds() if timeout else None,
+            metadata=context_to_metadata(turn.context, conversation_id=turn.conversation_id, route=route),
+        )
+        try:
+            with calling():
+                async for response in call:
+                    yield event_from_wire(response.event)
+        finally:
+            call.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from google.protobuf.message import Message
+
+
+@overload
+def to_duration(span: timedelta) -> Duration: ...
+
+
+@overload
+def to_duration(span: None) -> None: ...
+
+
+@overload
+def to_duration(span: timedelta | None) -> Duration | None: ...
 
 
 def to_duration(span: timedelta | None) -> Duration | None:

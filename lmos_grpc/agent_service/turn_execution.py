@@ -1,0 +1,147 @@
+"""Runs a turn from admission to its last event, and keeps the promises of the contract on the way.
+
+1. `accepted` comes first, one `turn_done` comes last.  2. Numbers are dense.  3. A failure before the first event
+is raised, after it told in band.  4. Cancelling reaches the work.  5. The caller's deadline bounds the work.
+6. The same turn id is one turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Protocol
+
+from lmos_grpc.agent_service.admission import admissible
+from lmos_grpc.agent_service.event_stream import EventStream, accepted
+from lmos_grpc.domain.conversation import TurnKey
+from lmos_grpc.domain.event import Failure, Outcome, Source, TurnDone
+from lmos_grpc.errors import AgentFailedError, DeadlineExceededError, LmosError
+from lmos_grpc.rpc import child_timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import timedelta
+
+    from lmos_grpc.agent_service.turn_runner import TurnRunner, TurnWork
+    from lmos_grpc.conversation import TurnLog
+    from lmos_grpc.domain.event import AgentEvent, EventBody
+    from lmos_grpc.domain.turn import TurnRequest
+
+_LOG = logging.getLogger(__name__)
+_SELF = Source()
+
+
+class Send(Protocol):
+    """Gives one event to the caller."""
+
+    def __call__(self, event: AgentEvent, /) -> Awaitable[None]:
+        """Returns when the caller's flow control took it."""
+
+
+def random_id() -> str:
+    """An id that nobody else makes."""
+    return uuid.uuid4().hex
+
+
+class TurnExecutor:
+    """Runs turns over a runner and a log. `endings` owns what has to be written after a caller is gone."""
+
+    def __init__(
+        self,
+        runner: TurnRunner,
+        log: TurnLog,
+        endings: asyncio.TaskGroup,
+        *,
+        new_id: Callable[[], str] = random_id,
+    ) -> None:
+        self._runner = runner
+        self._log = log
+        self._endings = endings
+        self._new_id = new_id
+
+    async def run(self, turn: TurnRequest, time_left: timedelta, send: Send) -> None:
+        """Runs a turn, or gives the events of the turn that had its id before.
+
+        Raises:
+            LmosError: the turn was refused before its first event.
+        """
+        turn = admissible(turn, new_id=self._new_id)
+        key = TurnKey(turn.context.tenant, turn.conversation_id, turn.turn_id)
+        begun = await self._log.begin(key, turn)
+        if begun.is_new:
+            await self._run_new(key, turn, time_left, send)
+            return
+        async with aclosing(self._log.follow(key, 0)) as events:
+            async for event in events:
+                await send(event)
+
+    async def _run_new(self, key: TurnKey, turn: TurnRequest, time_left: timedelta, send: Send) -> None:
+        try:
+            work = await self._runner.admit(turn, time_left)
+        except BaseException:
+            # Refused or cancelled before its first event: the id is free again, so that a retry is a new turn.
+            self._endings.create_task(self._log.abandon(key))
+            raise
+        emit = _Emitter(key, EventStream(turn), self._log, send)
+        try:
+            await emit(accepted(turn))
+            await _work_within(child_timeout(time_left), work, emit)
+        except asyncio.CancelledError:
+            # The servicer must not wait any more; what is owed to the log is paid by somebody who may.
+            self._endings.create_task(self._close(key, emit.stream, Outcome.CANCELLED))
+            raise
+        await self._finish(key, emit.stream)
+
+    async def _finish(self, key: TurnKey, stream: EventStream) -> None:
+        before = await self._log.state(key.tenant, key.conversation_id)
+        outcome = stream.outcome or Outcome.FAILED
+        await self._log.finish(key, outcome, stream.responses(), stream.state_after(before))
+
+    async def _close(self, key: TurnKey, stream: EventStream, outcome: Outcome) -> None:
+        """Ends a turn whose caller is gone, for those who follow it or read it later."""
+        event = stream.next(TurnDone(outcome)) if stream.outcome is None else None
+        try:
+            if event is not None:
+                await self._log.append(key, event)
+            await self._finish(key, stream)
+        except LmosError as error:
+            _LOG.warning("could not close turn %s in the log: %s", key.turn_id, error)
+
+
+class _Emitter:
+    """Numbers an event, writes it to the log, and only then gives it to the caller."""
+
+    def __init__(self, key: TurnKey, stream: EventStream, log: TurnLog, send: Send) -> None:
+        self._key = key
+        self._log = log
+        self._send = send
+        self.stream = stream
+
+    async def __call__(self, body: EventBody, source: Source = _SELF, /) -> None:
+        event = self.stream.next(body, source)
+        if event is not None:
+            await self._log.append(self._key, event)
+            await self._send(event)
+
+    async def fail(self, error: LmosError) -> None:
+        await self(Failure(error.detail))
+        await self(TurnDone(Outcome.FAILED))
+
+
+async def _work_within(limit: timedelta, work: TurnWork, emit: _Emitter) -> None:
+    """Works on a turn until its last event."""
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            await work(emit)
+    except TimeoutError:
+        await emit.fail(DeadlineExceededError(f"the turn was not done within {limit.total_seconds():.1f} s"))
+    except LmosError as error:
+        await emit.fail(error)
+    except Exception:  # noqa: BLE001 # the edge of the turn: an agent's code may raise anything, and its caller is owed a last event
+        _LOG.exception("a turn failed")
+        await emit.fail(AgentFailedError("the agent failed; its log and the trace of this call tell more"))
+    else:
+        if emit.stream.outcome is None:
+            await emit(TurnDone(Outcome.COMPLETED))

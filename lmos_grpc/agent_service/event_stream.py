@@ -39,14 +39,17 @@ class EventStream:
         self._question: OpenQuestion | None = None
         self.outcome: Outcome | None = None
 
-    def next(self, body: EventBody, source: Source = _SELF) -> AgentEvent | None:
-        """The event with its number, or None where the turn was over already."""
+    def draft(self, body: EventBody, source: Source = _SELF) -> AgentEvent | None:
+        """The event with the next number, or None where the turn was over already. The number is not used up yet."""
         if self.outcome is not None:
             _LOG.warning("dropped an event after the end of turn %s from %s", self._turn.turn_id, source.agent)
             return None
-        self._sequence += 1
-        self._observe(body, source)
-        return AgentEvent(self._sequence, self._turn.turn_id, body, source)
+        return AgentEvent(self._sequence + 1, self._turn.turn_id, body, source)
+
+    def commit(self, event: AgentEvent) -> None:
+        """Uses up the number of a draft, as it is given to the caller."""
+        self._sequence = event.sequence
+        self._observe(event.body, event.source)
 
     def responses(self) -> tuple[Message, ...]:
         """What was answered, a message per source."""

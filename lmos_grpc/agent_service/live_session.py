@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.event import EventBody
     from lmos_grpc.domain.turn import CallContext
 
+_OUTBOX = 64
+
 
 class SendSession(Protocol):
     """Gives one event of the session to the caller."""
@@ -60,8 +61,8 @@ class LiveSession:
         self._turn_limit = turn_limit
         self._send = send
         self._new_id = new_id
-        self._sending = asyncio.Lock()
-        self._sequence = 0
+        # Turns are cancelled while they emit; what stands between them and the wire must not be. Hence the queue.
+        self._outbox: asyncio.Queue[tuple[str, AgentEvent | SessionAnswer]] = asyncio.Queue(_OUTBOX)
         self._start = StartSession()
         self._turn: asyncio.Task[None] | None = None
         self._turn_id = ""
@@ -72,20 +73,32 @@ class LiveSession:
         Raises:
             SessionProtocolError: the first input is no start, or a second start came.
         """
-        await self._open(await anext(inputs, None))
-        async with asyncio.TaskGroup() as turns:
-            async for each in inputs:
-                if isinstance(each, EndSession):
-                    await self._stop_turn(Outcome.CANCELLED)
-                    break
-                await self._take(each, turns)
-        await self._answer(SessionEnded())
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(self._write())
+            await self._open(await anext(inputs, None))
+            async with asyncio.TaskGroup() as turns:
+                async for each in inputs:
+                    if isinstance(each, EndSession):
+                        await self._stop_turn(Outcome.CANCELLED)
+                        break
+                    await self._take(each, turns)
+            await self._outbox.put(("", SessionEnded()))
+            await self._outbox.join()
+            writer.cancel()
+
+    async def _write(self) -> None:
+        sequence = 0
+        while True:
+            turn_id, event = await self._outbox.get()
+            sequence += 1
+            await self._send(sequence, turn_id, event)
+            self._outbox.task_done()
 
     async def _open(self, first: SessionInput | None) -> None:
         if not isinstance(first, StartSession):
             raise SessionProtocolError("the first input of a live session has to be `start`")
         self._start = replace(first, conversation_id=first.conversation_id or self._new_id())
-        await self._answer(SessionReady(self._new_id(), self._start.conversation_id))
+        await self._outbox.put(("", SessionReady(self._new_id(), self._start.conversation_id)))
 
     async def _take(self, each: SessionInput, turns: asyncio.TaskGroup) -> None:
         match each:
@@ -97,7 +110,7 @@ class LiveSession:
                 if turn_id in ("", self._turn_id):
                     await self._stop_turn(Outcome.CANCELLED)
             case PingSession(ping_id):
-                await self._answer(PongSession(ping_id))
+                await self._outbox.put(("", PongSession(ping_id)))
             case UnsupportedInput(kind) if kind:
                 error = UnsupportedInputError(f"this service does not take `{kind}` in a live session", input=kind)
                 await self._event("", Failure(error.detail))
@@ -125,20 +138,12 @@ class LiveSession:
         if turn is None or turn.done():
             return
         turn.cancel()
-        with suppress(asyncio.CancelledError):
-            await turn
+        await asyncio.wait((turn,))
         if turn.cancelled():
             await self._event(self._turn_id, TurnDone(outcome))
 
     async def _send_event(self, event: AgentEvent) -> None:
-        async with self._sending:
-            self._sequence += 1
-            await self._send(self._sequence, event.turn_id, event)
+        await self._outbox.put((event.turn_id, event))
 
     async def _event(self, turn_id: str, body: EventBody) -> None:
         await self._send_event(AgentEvent(0, turn_id, body))
-
-    async def _answer(self, answer: SessionAnswer) -> None:
-        async with self._sending:
-            self._sequence += 1
-            await self._send(self._sequence, "", answer)

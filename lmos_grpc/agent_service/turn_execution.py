@@ -101,10 +101,11 @@ class TurnExecutor:
 
     async def _close(self, key: TurnKey, stream: EventStream, outcome: Outcome) -> None:
         """Ends a turn whose caller is gone, for those who follow it or read it later."""
-        event = stream.next(TurnDone(outcome)) if stream.outcome is None else None
         try:
+            event = stream.draft(TurnDone(outcome)) if stream.outcome is None else None
             if event is not None:
                 await self._log.append(key, event)
+                stream.commit(event)
             await self._finish(key, stream)
         except LmosError as error:
             _LOG.warning("could not close turn %s in the log: %s", key.turn_id, error)
@@ -120,10 +121,13 @@ class _Emitter:
         self.stream = stream
 
     async def __call__(self, body: EventBody, source: Source = _SELF, /) -> None:
-        event = self.stream.next(body, source)
-        if event is not None:
-            await self._log.append(self._key, event)
-            await self._send(event)
+        event = self.stream.draft(body, source)
+        if event is None:
+            return
+        # Cancelled in here, the number is free again and the log takes another event in its place.
+        await self._log.append(self._key, event)
+        self.stream.commit(event)
+        await self._send(event)
 
     async def fail(self, error: LmosError) -> None:
         await self(Failure(error.detail))

@@ -19,7 +19,7 @@ from lmos_grpc.agent_service.session_input import (
     UnsupportedInput,
 )
 from lmos_grpc.domain.event import AgentEvent
-from lmos_grpc.wire.event import source_to_wire, write_body
+from lmos_grpc.wire.event import event_to_wire
 from lmos_grpc.wire.time import to_duration
 
 if TYPE_CHECKING:
@@ -48,11 +48,10 @@ def input_from_wire(request: pb.ConverseRequest) -> SessionInput | None:
 
 def session_event_to_wire(sequence: int, turn_id: str, event: AgentEvent | SessionAnswer) -> pb.ConverseResponse:
     """An event of the session as it travels, with its number in the session."""
-    message = event_pb.AgentEvent(sequence=sequence, turn_id=turn_id)
+    message = event_pb.AgentEvent()
     match event:
         case AgentEvent():
-            message.source.CopyFrom(source_to_wire(event.source))
-            write_body(event.body, message)
+            message = event_to_wire(event)
         case SessionReady(session_id, conversation_id, keepalive):
             message.session_ready.session_id = session_id
             message.session_ready.conversation_id = conversation_id
@@ -61,4 +60,6 @@ def session_event_to_wire(sequence: int, turn_id: str, event: AgentEvent | Sessi
             message.pong.id = ping_id
         case SessionEnded():
             message.session_ended.SetInParent()
+    message.sequence = sequence
+    message.turn_id = turn_id
     return pb.ConverseResponse(event=message)

@@ -68,8 +68,12 @@ def source_from_wire(message: pb.Source) -> Source:
 
 def event_to_wire(event: AgentEvent) -> pb.AgentEvent:
     """The event as it travels."""
-    message = pb.AgentEvent(sequence=event.sequence, turn_id=event.turn_id, source=source_to_wire(event.source))
+    message = pb.AgentEvent()
     write_body(event.body, message)
+    # After the body: what was not read brings the number and the source that it had before.
+    message.sequence = event.sequence
+    message.turn_id = event.turn_id
+    message.source.CopyFrom(source_to_wire(event.source))
     return message
 
 

@@ -1,0 +1,147 @@
+"""Envoy's bootstrap: the readable YAML of `envoy/` with this mesh's addresses filled in."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lmos_grpc.control_plane.endpoint import lb_endpoint, resolution, split_address
+from lmos_grpc.control_plane.local_reply import local_reply_config
+from lmos_grpc.errors import InvalidConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from importlib.resources.abc import Traversable
+
+_DESCRIPTORS = "lmos_descriptors.binpb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoySettings:
+    """What differs from one mesh to another. Addresses are `host:port`; port 0 in a listener means any free one.
+
+    `reflection` is the server that answers reflection and health for all public services. `otlp` None means no
+    traces, `access_log` None no access log. `allowed_origins` are web origins (CORS), `*` for any.
+    """
+
+    orchestrator: tuple[str, ...]
+    discovery: tuple[str, ...]
+    conversation: tuple[str, ...]
+    reflection: tuple[str, ...]
+    ads: tuple[str, ...]
+    edge_host: str = "127.0.0.1"
+    edge_port: int = 8080
+    internal_host: str = "127.0.0.1"
+    internal_port: int = 8081
+    admin_port: int = 9901
+    otlp: str | None = None
+    access_log: Path | None = None
+    allowed_origins: tuple[str, ...] = ("*",)
+    node_id: str = "envoy"
+    concurrency: int = 2
+
+
+def render_bootstrap(settings: EnvoySettings) -> str:
+    """The whole bootstrap as YAML; it names no other file.
+
+    Raises:
+        InvalidConfigurationError: an address is not `host:port`.
+    """
+    edge = _listener("edge", settings, {"EDGE_HOST": settings.edge_host, "EDGE_PORT": settings.edge_port})
+    internal = _listener(
+        "internal", settings, {"INTERNAL_HOST": settings.internal_host, "INTERNAL_PORT": settings.internal_port}
+    )
+    values: dict[str, object] = {
+        "NODE_ID": settings.node_id,
+        "ADMIN_PORT": settings.admin_port,
+        "EDGE_LISTENER": edge,
+        "INTERNAL_LISTENER": internal,
+        "OTLP_CLUSTER": _tracing(settings, "lmos-edge").get("cluster"),
+        **_upstream("ADS", settings.ads),
+        **_upstream("ORCHESTRATOR", settings.orchestrator),
+        **_upstream("DISCOVERY", settings.discovery),
+        **_upstream("CONVERSATION", settings.conversation),
+        **_upstream("REFLECTION", settings.reflection),
+    }
+    return yaml.dump(_filled("bootstrap.yaml", values), Dumper=_PlainDumper, sort_keys=False, width=120)
+
+
+def _listener(name: str, settings: EnvoySettings, address: Mapping[str, object]) -> object:
+    service = f"lmos-{name}"
+    values: dict[str, object] = {
+        **address,
+        f"{name.upper()}_TRACING": _tracing(settings, service).get("tracing"),
+        f"{name.upper()}_ACCESS_LOG": _access_log(settings, service),
+        "LOCAL_REPLIES": local_reply_config(_parsed("local_replies.yaml")),
+        "ALLOWED_ORIGINS": [{"exact": origin} for origin in settings.allowed_origins],
+        "DESCRIPTORS": base64.b64encode(_folder().joinpath(_DESCRIPTORS).read_bytes()).decode(),
+    }
+    return _filled(f"{name}_listener.yaml", values)
+
+
+def _tracing(settings: EnvoySettings, service: str) -> dict[str, object]:
+    if settings.otlp is None:
+        return {}
+    values: dict[str, object] = {"SERVICE_NAME": service, **_upstream("OTLP", (settings.otlp,))}
+    parts = _parsed("tracing.yaml")
+    return {name: _fill(part, values) for name, part in parts.items()}
+
+
+def _access_log(settings: EnvoySettings, service: str) -> object:
+    if settings.access_log is None:
+        return None
+    return _filled("access_log.yaml", {"SERVICE_NAME": service, "ACCESS_LOG": str(settings.access_log)})
+
+
+def _upstream(name: str, addresses: tuple[str, ...]) -> dict[str, object]:
+    found = [split_address(address) for address in addresses]
+    pairs = [pair for pair in found if pair is not None]
+    if not pairs or len(pairs) < len(addresses):
+        raise InvalidConfigurationError(f"Envoy cannot reach {name.lower()} at {addresses}: give each as host:port")
+    return {
+        f"{name}_ENDPOINTS": [lb_endpoint(host, port) for host, port in pairs],
+        f"{name}_RESOLUTION": resolution(host for host, _ in pairs),
+    }
+
+
+def _folder() -> Traversable:
+    shipped = resources.files("lmos_grpc").joinpath("envoy_config")
+    return shipped if shipped.is_dir() else Path(__file__).resolve().parents[2] / "envoy"
+
+
+def _filled(name: str, values: Mapping[str, object]) -> object:
+    return _fill(_parsed(name), values)
+
+
+def _parsed(name: str) -> Any:  # plain YAML: lists, mappings, texts and numbers
+    return yaml.safe_load(_folder().joinpath(name).read_text("utf-8"))
+
+
+def _fill(node: object, values: Mapping[str, object]) -> object:
+    # After parsing, so that no value can change the structure; a placeholder alone takes on the value's own type.
+    match node:
+        case dict():
+            filled = {key: _fill(value, values) for key, value in node.items()}
+            return {key: value for key, value in filled.items() if value is not None}
+        case list():
+            return [value for each in node if (value := _fill(each, values)) is not None]
+        case str() if node.startswith("${") and node.endswith("}"):
+            return values[node[2:-1]]
+        case str():
+            return Template(node).substitute(values)
+        case _:
+            return node
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes shared parts out in full, because people search the result."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        del data
+        return True

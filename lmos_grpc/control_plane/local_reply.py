@@ -1,0 +1,45 @@
+"""Envoy's own answers as errors of the contract: mappers for gRPC callers and for callers in JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    Entry = Mapping[str, Any]  # an entry of local_replies.yaml: plain YAML
+
+# The transcoder has made gRPC of the request by now, but it notes what the method was.
+_CAME_IN_JSON = {"header_filter": {"header": {"name": "x-envoy-original-method", "present_match": True}}}
+
+
+def local_reply_config(entries: Iterable[Entry]) -> dict[str, object]:
+    """Envoy's LocalReplyConfig for the entries, in their order."""
+    return {"mappers": [mapper for entry in entries for mapper in _mappers(entry)]}
+
+
+def _mappers(entry: Entry) -> Iterator[dict[str, object]]:
+    # Callers in JSON go first: the transcoder leaves Envoy's own answers as they are.
+    reason = {"header": {"key": "x-lmos-error-reason", "value": entry["reason"]}}
+    yield {
+        "filter": _all_of([*entry["filters"], _CAME_IN_JSON]),
+        "status_code": entry["http_status"],
+        "headers_to_add": [reason],
+        "body_format_override": {"json_format": _status(entry)},
+    }
+    yield {
+        "filter": _all_of(entry["filters"]),
+        "status_code": entry["http_status"],
+        # Without it Envoy derives the code from the HTTP status, and calls 404 UNIMPLEMENTED.
+        "headers_to_add": [reason, {"header": {"key": "grpc-status", "value": str(entry["code"])}}],
+        "body_format_override": {"text_format_source": {"inline_string": entry["message"]}},
+    }
+
+
+def _all_of(filters: list[Entry]) -> Entry:
+    return filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}}
+
+
+def _status(entry: Entry) -> dict[str, object]:
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": entry["reason"], "domain": "lmos-grpc"}
+    return {"code": entry["code"], "message": entry["message"], "details": [info]}

@@ -1,0 +1,127 @@
+"""One delta stream as a state machine: what one Envoy asked for, what it holds, what it refused.
+
+The protocol is https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds, with subscriptions by
+name only. A response carries one resource, so that a refusal names its culprit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lmos_grpc.control_plane.envoy_messages import DeltaResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lmos_grpc.control_plane.envoy_messages import DeltaRequest, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Envoy would not take a resource (a NACK)."""
+
+    name: str
+    version: str
+    message: str
+
+
+class Subscription:
+    """Takes requests in and gives the responses that are due. Work is proportional to what changed."""
+
+    def __init__(self) -> None:
+        self._wanted: set[str] = set()
+        # What Envoy holds once it has read all that was sent, and what it is known to have taken; both by version.
+        self._sent: dict[str, str] = {}
+        self._taken: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
+        self._in_flight: dict[str, Resource] = {}
+        # Names to look at again; True: an answer is owed, even if it says nothing new.
+        self._due: dict[str, bool] = {}
+        self._last_nonce = 0
+
+    def receive(self, request: DeltaRequest) -> Refusal | None:
+        """Takes a request in: subscriptions, and the ACK or NACK of a response."""
+        refusal = self._settle(request.nonce, request.error)
+        if request.unsubscribe:
+            self._unsubscribe(frozenset(request.unsubscribe))
+        # On a new stream Envoy tells what it holds from the one before.
+        for name, version in request.initial_versions.items():
+            self._sent[name] = self._taken[name] = version
+        for name in request.subscribe:
+            self._wanted.add(name)
+            held_before = name in request.initial_versions
+            if not held_before:
+                self._sent.pop(name, None)
+                self._taken.pop(name, None)
+            self._due[name] = not held_before
+        return refusal
+
+    def mark(self, names: Iterable[str]) -> None:
+        """Notes that these may have changed."""
+        for name in names:
+            if name in self._wanted:
+                self._due.setdefault(name, False)
+
+    def responses(self, lookup: Callable[[str], Resource | None]) -> tuple[DeltaResponse, ...]:
+        """What is due, removals first. The caller sends all of it, in this order."""
+        due, self._due = self._due, {}
+        found = {name: lookup(name) for name in due}
+        gone = tuple(name for name, resource in found.items() if self._is_gone(name, resource, owed=due[name]))
+        self._drop(frozenset(gone))
+        removal = (DeltaResponse(self._nonce(), removed=gone),) if gone else ()
+        return (*removal, *(self._send(each) for each in found.values() if each is not None and self._is_news(each)))
+
+    def _is_news(self, resource: Resource) -> bool:
+        return resource.version not in (self._sent.get(resource.name), self._refused.get(resource.name))
+
+    def _send(self, resource: Resource) -> DeltaResponse:
+        nonce = self._nonce()
+        self._sent[resource.name] = resource.version
+        self._in_flight[nonce] = resource
+        return DeltaResponse(nonce, resource)
+
+    def _is_gone(self, name: str, resource: Resource | None, *, owed: bool) -> bool:
+        if resource is None:
+            return owed or name in self._sent
+        # Envoy refused it and waits: that there is none is the only answer left.
+        return owed and resource.version == self._refused.get(name)
+
+    def _settle(self, nonce: str, error: str) -> Refusal | None:
+        resource = self._in_flight.pop(nonce, None)
+        if resource is None:
+            return None
+        if not error:
+            self._taken[resource.name] = resource.version
+            return None
+        self._refused[resource.name] = resource.version
+        self._roll_back(resource)
+        return Refusal(resource.name, resource.version, error)
+
+    def _roll_back(self, resource: Resource) -> None:
+        if self._sent.get(resource.name) != resource.version:
+            return
+        before = self._taken.get(resource.name)
+        if before is not None:
+            self._sent[resource.name] = before
+            return
+        del self._sent[resource.name]
+        self._due[resource.name] = True
+
+    def _drop(self, names: frozenset[str]) -> None:
+        for name in names:
+            self._sent.pop(name, None)
+            self._taken.pop(name, None)
+        # An ACK that is still on its way is for what Envoy will have dropped by then.
+        self._in_flight = {nonce: each for nonce, each in self._in_flight.items() if each.name not in names}
+
+    def _unsubscribe(self, names: frozenset[str]) -> None:
+        self._wanted -= names
+        self._drop(names)
+        for name in names:
+            self._due.pop(name, None)
+            self._refused.pop(name, None)
+
+    def _nonce(self) -> str:
+        self._last_nonce += 1
+        return str(self._last_nonce)

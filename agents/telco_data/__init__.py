@@ -1,0 +1,19 @@
+"""The customers of a small telecom company, for the sample agents: made-up people, prices and faults."""
+
+from agents.telco_data.customers import CustomerData, customer_data
+from agents.telco_data.language import Language, language_of
+from agents.telco_data.speech import choice_of, date_in, list_in, money_in, month_in, said_yes, spoken
+
+__all__ = [
+    "CustomerData",
+    "Language",
+    "choice_of",
+    "customer_data",
+    "date_in",
+    "language_of",
+    "list_in",
+    "money_in",
+    "month_in",
+    "said_yes",
+    "spoken",
+]

@@ -73,6 +73,13 @@ class LiveSession:
         Raises:
             SessionProtocolError: the first input is no start, or a second start came.
         """
+        try:
+            await self._hold(inputs)
+        except BaseExceptionGroup as failures:
+            refused = failures.subgroup(LmosError)
+            raise _first(refused) if refused else failures from None
+
+    async def _hold(self, inputs: AsyncIterator[SessionInput]) -> None:
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(self._write())
             await self._open(await anext(inputs, None))
@@ -147,3 +154,8 @@ class LiveSession:
 
     async def _event(self, turn_id: str, body: EventBody) -> None:
         await self._send_event(AgentEvent(0, turn_id, body))
+
+
+def _first(failures: BaseExceptionGroup[LmosError]) -> LmosError:
+    first = failures.exceptions[0]
+    return first if isinstance(first, LmosError) else _first(first)

@@ -13,7 +13,7 @@ from lmos_grpc.wire.event import event_from_wire
 from lmos_grpc.wire.turn import turn_to_wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
     from datetime import timedelta
 
     import grpc.aio
@@ -43,7 +43,7 @@ class AgentClient:
 
     async def invoke(
         self, turn: TurnRequest, *, route: str = "", timeout: timedelta | None = None
-    ) -> AsyncIterator[AgentEvent]:
+    ) -> AsyncGenerator[AgentEvent, None]:
         """Runs a turn and streams its events. Closing the iterator cancels the call.
 
         `route` names the agent's cluster on Envoy's internal listener; empty leaves the routing to the mesh.

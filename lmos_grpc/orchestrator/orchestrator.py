@@ -1,0 +1,97 @@
+"""The orchestrator: an agent whose work is to let other agents work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lmos_grpc.domain.card import AgentCard, AgentKey, Capability
+from lmos_grpc.domain.conversation import ConversationState
+from lmos_grpc.orchestrator.managed_turn import ManagedTurn
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from lmos_grpc.agent_service import TurnWork
+    from lmos_grpc.clients.live_view import LiveView
+    from lmos_grpc.conversation import TurnLog
+    from lmos_grpc.domain.decision import Candidate, Decision
+    from lmos_grpc.domain.turn import Message, TurnRequest
+    from lmos_grpc.orchestrator.agent_stream import AgentCaller
+    from lmos_grpc.routing import Router
+
+
+@dataclass(frozen=True, slots=True)
+class OrchestratorSettings:
+    """How the orchestrator presents itself, and how much history agents get when the caller sends none."""
+
+    name: str = "orchestrator"
+    version: str = "0.1.0"
+    history_messages: int = 20
+
+
+class Orchestrator:
+    """A `TurnRunner` that decides on a turn and runs it on the agents that it chose."""
+
+    def __init__(
+        self,
+        router: Router,
+        view: LiveView,
+        log: TurnLog,
+        caller: AgentCaller,
+        settings: OrchestratorSettings | None = None,
+    ) -> None:
+        self._view = view
+        self._router = router
+        self._log = log
+        self._caller = caller
+        self._settings = settings or OrchestratorSettings()
+
+    def card(self) -> AgentCard:
+        """Who answers at the edge: the mesh as a whole."""
+        return AgentCard(
+            name=self._settings.name,
+            version=self._settings.version,
+            description="Routes each turn to the agents of the mesh and merges their answers.",
+            capabilities=(Capability("route", self._settings.version, "Finds who can answer, and lets them."),),
+            may_hand_over=True,
+            records_turns=True,
+            converses=True,
+        )
+
+    async def explain(self, turn: TurnRequest) -> Decision:
+        """The decision on a turn, without running it.
+
+        Raises:
+            LmosError: the turn names an agent or capability that does not exist or may not be used.
+        """
+        return self._router.decide(turn, await self._state(turn))
+
+    async def admit(self, turn: TurnRequest, time_left: timedelta) -> TurnWork:
+        """Decides on a turn.
+
+        Raises:
+            LmosError: the turn names an agent or capability that does not exist or may not be used.
+        """
+        decision = self._router.decide(turn, await self._state(turn))
+        if not turn.history and turn.conversation_id:
+            turn = replace(turn, history=await self._history(turn))
+        return ManagedTurn(turn, decision, self._caller, self._reroute, self._label, time_left)
+
+    def _reroute(self, turn: TurnRequest) -> Decision:
+        # A handover says where to go; what the conversation was before does not count any more.
+        return self._router.decide(turn, ConversationState())
+
+    def _label(self, candidate: Candidate) -> str:
+        agent = self._view.agents.get(AgentKey(candidate.agent, candidate.version, candidate.subset))
+        capability = agent.card.capability(candidate.capability) if agent else None
+        if capability is None:
+            return candidate.capability.replace("-", " ")
+        return capability.name or capability.description or capability.id.replace("-", " ")
+
+    async def _state(self, turn: TurnRequest) -> ConversationState:
+        return await self._log.state(turn.context.tenant, turn.conversation_id)
+
+    async def _history(self, turn: TurnRequest) -> tuple[Message, ...]:
+        limit = self._settings.history_messages
+        return await self._log.history(turn.context.tenant, turn.conversation_id, limit)

@@ -1,0 +1,43 @@
+"""The handlers of lmos.orchestrator.v1.OrchestratorService."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lmos.orchestrator.v1 import orchestrator_service_pb2 as pb
+from lmos.orchestrator.v1.orchestrator_service_pb2_grpc import (
+    OrchestratorServiceServicer,
+    add_OrchestratorServiceServicer_to_server,
+)
+
+from lmos_grpc.errors import EmptyMessageError
+from lmos_grpc.rpc import context_from_metadata
+from lmos_grpc.wire.decision import decision_to_wire
+from lmos_grpc.wire.turn import turn_from_wire
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from lmos_grpc.orchestrator.orchestrator import Orchestrator
+    from lmos_grpc.rpc.typing import Context
+
+ORCHESTRATOR_SERVICE = pb.DESCRIPTOR.services_by_name["OrchestratorService"].full_name
+
+
+class _Handlers(OrchestratorServiceServicer):
+    """Explains routes."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self._orchestrator = orchestrator
+
+    async def ExplainRoute(self, request: pb.ExplainRouteRequest, context: Context) -> pb.ExplainRouteResponse:
+        turn = turn_from_wire(request.turn, context_from_metadata(context.invocation_metadata()))
+        if turn.message.empty:
+            raise EmptyMessageError("the message is empty: there is nothing to route")
+        decision = await self._orchestrator.explain(turn)
+        return pb.ExplainRouteResponse(decision=decision_to_wire(decision))
+
+
+def add_orchestrator_service(server: grpc.aio.Server, orchestrator: Orchestrator) -> None:
+    """Adds OrchestratorService to a server."""
+    add_OrchestratorServiceServicer_to_server(_Handlers(orchestrator), server)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lmos_grpc.domain.card import AgentCard, AgentKey, Capability
 from lmos_grpc.domain.conversation import ConversationState
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.decision import Candidate, Decision
     from lmos_grpc.domain.turn import Message, TurnRequest
     from lmos_grpc.orchestrator.agent_stream import AgentCaller
-    from lmos_grpc.routing import Router
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +29,30 @@ class OrchestratorSettings:
     history_messages: int = 20
 
 
+class Decider(Protocol):
+    """Decides who gets a turn; the router is one."""
+
+    def decide(self, turn: TurnRequest, state: ConversationState, /) -> Decision:
+        """The decision on a turn.
+
+        Raises:
+            LmosError: the turn names an agent or capability that does not exist or may not be used.
+        """
+
+
 class Orchestrator:
     """A `TurnRunner` that decides on a turn and runs it on the agents that it chose."""
 
     def __init__(
         self,
-        router: Router,
+        decider: Decider,
         view: LiveView,
         log: TurnLog,
         caller: AgentCaller,
         settings: OrchestratorSettings | None = None,
     ) -> None:
         self._view = view
-        self._router = router
+        self._decider = decider
         self._log = log
         self._caller = caller
         self._settings = settings or OrchestratorSettings()
@@ -65,7 +75,7 @@ class Orchestrator:
         Raises:
             LmosError: the turn names an agent or capability that does not exist or may not be used.
         """
-        return self._router.decide(turn, await self._state(turn))
+        return self._decider.decide(turn, await self._state(turn))
 
     async def admit(self, turn: TurnRequest, time_left: timedelta) -> TurnWork:
         """Decides on a turn.
@@ -73,14 +83,14 @@ class Orchestrator:
         Raises:
             LmosError: the turn names an agent or capability that does not exist or may not be used.
         """
-        decision = self._router.decide(turn, await self._state(turn))
+        decision = self._decider.decide(turn, await self._state(turn))
         if not turn.history and turn.conversation_id:
             turn = replace(turn, history=await self._history(turn))
         return ManagedTurn(turn, decision, self._caller, self._reroute, self._label, time_left)
 
     def _reroute(self, turn: TurnRequest) -> Decision:
         # A handover says where to go; what the conversation was before does not count any more.
-        return self._router.decide(turn, ConversationState())
+        return self._decider.decide(turn, ConversationState())
 
     def _label(self, candidate: Candidate) -> str:
         agent = self._view.agents.get(AgentKey(candidate.agent, candidate.version, candidate.subset))

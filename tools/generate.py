@@ -1,15 +1,19 @@
-"""Generates the Python stubs in gen/ and Envoy's descriptor set from protos/.
+"""Generates the stubs in gen/ (Python, and Go in gen/go) and Envoy's descriptor set from protos/.
 
 Usage: python tools/generate.py [--check]
 
 With --check nothing is written; the exit code is 1 where the committed files are not current.
-The toolchain lives in an environment of its own, because it is older than the product's (tools/requirements-generate.txt).
+The toolchain lives in an environment of its own, because it is older than the product's
+(tools/requirements-generate.txt).
+Without a Go toolchain gen/go is left as it is and not checked, and that is said.
 """
 
 from __future__ import annotations
 
 import argparse
 import filecmp
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +25,15 @@ PROTOS = ROOT / "protos"
 REQUIREMENTS = ROOT / "tools" / "requirements-generate.txt"
 TOOLCHAIN = ROOT / ".cache" / "generate"
 DESCRIPTORS = Path("envoy/lmos_descriptors.binpb")
+GO = shutil.which("go")
+GO_STUBS = Path("gen/go")
+GO_MODULE = "github.com/lmos-grpc/lmos-grpc/gen/go"
+GO_MODULE_FILES = {"go.mod", "go.sum"}  # written by hand and by `go mod tidy`, beside what is generated
+GO_TOOLCHAIN = ROOT / ".cache" / "generate-go"
+GO_PLUGINS = (
+    "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11",
+    "google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.1",
+)
 
 
 def main() -> int:
@@ -31,6 +44,10 @@ def main() -> int:
     python = _toolchain()
     with tempfile.TemporaryDirectory() as scratch:
         _generate(python, Path(scratch))
+        if GO:
+            _generate_go(python, GO, Path(scratch) / GO_STUBS)
+        else:
+            print(f"go is not installed: {GO_STUBS} is left as it is", file=sys.stderr)
         return _compare(Path(scratch)) if check else _install(Path(scratch))
 
 
@@ -59,9 +76,29 @@ def _generate(python: Path, out: Path) -> None:
     (out / "gen" / "lmos" / "py.typed").touch()
 
 
+def _generate_go(python: Path, go: str, out: Path) -> None:
+    plugins = GO_TOOLCHAIN / "bin"
+    stamp = GO_TOOLCHAIN / "plugins.txt"
+    if not stamp.exists() or stamp.read_text() != "\n".join(GO_PLUGINS):
+        for plugin in GO_PLUGINS:
+            subprocess.run([go, "install", plugin], check=True, env={**os.environ, "GOBIN": str(plugins)})
+        stamp.write_text("\n".join(GO_PLUGINS))
+    out.mkdir()
+    outputs = [f"--{kind}_{what}" for kind in ("go", "go-grpc") for what in (f"out={out}", f"opt=module={GO_MODULE}")]
+    sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
+    protoc = [str(python), "-m", "grpc_tools.protoc", f"-I{PROTOS}"]
+    subprocess.run([*protoc, *outputs, *sources], check=True, env={"PATH": f"{plugins}:/usr/bin:/bin"})
+
+
 def _files(top: Path) -> set[Path]:
-    generated = {path.relative_to(top) for path in (top / "gen").rglob("*") if path.is_file()}
-    return {path for path in generated if "__pycache__" not in path.parts} | {DESCRIPTORS}
+    found = {path.relative_to(top) for path in (top / "gen").rglob("*") if path.is_file()}
+    return {path for path in found if _is_generated(path)} | {DESCRIPTORS}
+
+
+def _is_generated(path: Path) -> bool:
+    if path.is_relative_to(GO_STUBS):
+        return GO is not None and path.name not in GO_MODULE_FILES
+    return "__pycache__" not in path.parts
 
 
 def _compare(fresh: Path) -> int:

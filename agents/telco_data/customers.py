@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agents.telco_data.records import Contract, Invoice, LineMeasurement, Order, Tariff, Visit
     from agents.telco_data.rows import Row
 
-DATA_DIRECTORY_VARIABLE = "LMOS_TELCO_DATA"
+DATA_DIRECTORY_VARIABLE = "TELCO_DATA"
 DEMO_CUSTOMER = "C-1001"
 
 _CONTRACTS = (
@@ -32,7 +32,7 @@ _BOOK = "UPDATE visits SET customer_id = ? WHERE id = ? AND customer_id IS NULL 
 
 
 def customer_data() -> CustomerData:
-    """The data set in the directory that `LMOS_TELCO_DATA` names; unset: in one that goes with the process.
+    """The data set in the directory that `TELCO_DATA` names; unset: in one that goes with the process.
 
     Agents that shall see each other's changes are given one directory.
     """

@@ -1,0 +1,19 @@
+module github.com/lmos-grpc/lmos-grpc/agents/roaming-go
+
+go 1.24.0
+
+require (
+	github.com/lmos-grpc/lmos-grpc/gen/go v0.0.0
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260120221211-b8f7ae30c516
+	google.golang.org/grpc v1.80.0
+)
+
+require (
+	golang.org/x/net v0.49.0 // indirect
+	golang.org/x/sys v0.40.0 // indirect
+	golang.org/x/text v0.33.0 // indirect
+	google.golang.org/protobuf v1.36.11 // indirect
+)
+
+// The generated stubs of this checkout. With stubs of your own, from `protoc --go_out=. --go-grpc_out=.`, drop it.
+replace github.com/lmos-grpc/lmos-grpc/gen/go => ../../gen/go

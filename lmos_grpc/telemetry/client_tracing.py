@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def client_interceptors(tracer: Tracer, *, address: str = "") -> list[grpc.aio.ClientInterceptor]:
     """The interceptors of a channel: a span per call under the current one, sent on as W3C `traceparent`.
 
-    The span ends when the call does, however it does: status, cancel, deadline, lost interest or closed channel.
+    The span ends when the call does, however it does: status, cancel, deadline or closed channel. A stream that is
+    neither read to its end nor cancelled stays open, and so does its span: always cancel what you stop reading.
     `address` is the `host:port` that the channel leads to. Health, reflection and trace export have no spans.
     """
     calls = _TracedCalls(tracer, address)

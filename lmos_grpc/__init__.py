@@ -1,0 +1,64 @@
+"""lmos-grpc: what an agent's author and a caller of the mesh import.
+
+The names are loaded when they are first used, so that the parts of the mesh can be imported without the rest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lmos_grpc.domain.event import (
+        AgentEvent,
+        Clarification,
+        EventBody,
+        Failure,
+        Handover,
+        MessageDone,
+        Outcome,
+        Status,
+        TextDelta,
+        ToolCall,
+        ToolCallState,
+        TurnDone,
+        Usage,
+    )
+    from lmos_grpc.domain.turn import ClarificationAnswer, Message, User
+    from lmos_grpc.errors import LmosError
+    from lmos_grpc.sdk import Agent, AgentSettings, ModelSettings, Turn, capability
+
+__all__ = [
+    "Agent",
+    "AgentEvent",
+    "AgentSettings",
+    "Clarification",
+    "ClarificationAnswer",
+    "EventBody",
+    "Failure",
+    "Handover",
+    "LmosError",
+    "Message",
+    "MessageDone",
+    "ModelSettings",
+    "Outcome",
+    "Status",
+    "TextDelta",
+    "ToolCall",
+    "ToolCallState",
+    "Turn",
+    "TurnDone",
+    "Usage",
+    "User",
+    "capability",
+]
+
+_ROOMS = ("lmos_grpc.sdk", "lmos_grpc.domain.event", "lmos_grpc.domain.turn", "lmos_grpc.errors")
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for room in map(import_module, _ROOMS):
+            if hasattr(room, name):
+                return getattr(room, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,154 @@
+"""Runs the turns of an agent by the functions that its author wrote."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from lmos_grpc.domain.event import Outcome, Source
+from lmos_grpc.domain.instance import Load
+from lmos_grpc.errors import NoHealthyInstanceError
+from lmos_grpc.sdk.answering import Answering
+from lmos_grpc.sdk.turn import Turn
+from lmos_grpc.sdk.turn_metrics import metered
+from lmos_grpc.sdk.turn_scope import TurnScope
+from lmos_grpc.telemetry import Metrics, agent_turn
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from opentelemetry.trace import Tracer
+
+    from lmos_grpc.agent_service import Emit, TurnWork
+    from lmos_grpc.domain.card import AgentCard
+    from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.sdk.agent import Agent
+    from lmos_grpc.sdk.offer import Offer
+    from lmos_grpc.sdk.turn_scope import LanguageModel, MeshCaller
+
+_BUSY_RETRY = timedelta(milliseconds=500)
+
+
+class AgentRunner:
+    """A `TurnRunner` over an agent. `max_turns` 0 means no limit of its own."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        tracer: Tracer,
+        *,
+        model: LanguageModel | None = None,
+        mesh: MeshCaller | None = None,
+        metrics: Metrics | None = None,
+        max_turns: int = 0,
+    ) -> None:
+        self._agent = agent
+        self._card = agent.card
+        self.tracer = tracer
+        self.model = model
+        self.mesh = mesh
+        self.metrics = metrics or Metrics()
+        self._max_turns = max_turns
+        self._slots = asyncio.Semaphore(max_turns) if max_turns else None
+        self.active_turns = 0
+
+    @property
+    def load(self) -> Load:
+        """How busy the agent is."""
+        return Load(self.active_turns, self._max_turns)
+
+    def card(self) -> AgentCard:
+        """Who answers here, and what it can do."""
+        return self._card
+
+    async def admit(self, turn: TurnRequest, time_left: timedelta) -> TurnWork:
+        """Finds the capability that answers.
+
+        Raises:
+            UnknownCapabilityError: the agent does not have the capability that the turn asks for.
+            NoHealthyInstanceError: so many turns run already as this instance takes at once.
+        """
+        offer = self._agent.pick(turn.hint.capability)
+        if self._slots and self._slots.locked():
+            raise NoHealthyInstanceError(
+                f"{self._card.name} has {self.active_turns} turns running here and takes no more; try again",
+                retry_after=_BUSY_RETRY,
+                agent=self._card.name,
+            )
+        return _CapabilityTurn(self, turn, offer, time_left)
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """A place among the turns that run at once. Whoever was admitted in the same moment as others may wait."""
+        return self._slots or nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class _CapabilityTurn:
+    """A `TurnWork`: one turn of one capability."""
+
+    runner: AgentRunner
+    request: TurnRequest
+    offer: Offer
+    time_left: timedelta
+
+    async def __call__(self, emit: Emit, /) -> None:
+        async with self.runner.slot(), AsyncExitStack() as streams:
+            self.runner.active_turns += 1
+            try:
+                await self._run(emit, self._scope(streams))
+            finally:
+                self.runner.active_turns -= 1
+
+    def _scope(self, streams: AsyncExitStack) -> TurnScope:
+        return TurnScope(
+            self.request,
+            agent=self.runner.card().name,
+            capability=self.offer.capability.id,
+            time_left=self.time_left,
+            streams=streams,
+            model=self.runner.model,
+            mesh=self.runner.mesh,
+        )
+
+    async def _run(self, emit: Emit, scope: TurnScope) -> None:
+        card, said = self.runner.card(), self.request.context
+        source = Source(card.name, card.version, self.offer.capability.id)
+        span = agent_turn(
+            self.runner.tracer,
+            agent=card.name,
+            version=card.version,
+            conversation_id=self.request.conversation_id,
+            turn_id=self.request.turn_id,
+            tenant=said.tenant,
+            channel=said.channel,
+            capability=source.capability,
+        )
+        with span as observed, metered(self.runner.metrics, card.name, said, scope.spent) as meter:
+            answering = Answering(emit, source, scope, card.may_hand_over, meter.first_token)
+            outcome = await _answer(self.offer, Turn(scope), answering)
+            await answering.finish(outcome, meter.elapsed)
+            meter.outcome = outcome
+            observed.usage(*_tokens(scope))
+            observed.finish(outcome.name)
+
+
+def _tokens(scope: TurnScope) -> tuple[int, int]:
+    return sum(each.input_tokens for each in scope.spent), sum(each.output_tokens for each in scope.spent)
+
+
+async def _answer(offer: Offer, turn: Turn, answering: Answering) -> Outcome:
+    """Runs the author's function until it is done or ends the turn."""
+    answers = offer.function(turn)
+    if not isinstance(answers, AsyncIterator):
+        item = await answers
+        ended = None if item is None else await answering.take(item)
+        return ended or Outcome.COMPLETED
+    async with aclosing(answers) if isinstance(answers, AsyncGenerator) else nullcontext():
+        async for item in answers:
+            if ended := await answering.take(item):
+                return ended
+    return Outcome.COMPLETED

@@ -1,8 +1,8 @@
 """The customers of a small telecom company, for the sample agents: made-up people, prices and faults."""
 
 from agents.telco_data.customers import CustomerData, customer_data
-from agents.telco_data.language import Language, language_of
-from agents.telco_data.speech import choice_of, date_in, list_in, money_in, month_in, said_yes, spoken
+from agents.telco_data.language import Language, language_of, words
+from agents.telco_data.speech import choice_of, date_in, introduction, list_in, money_in, month_in, said_yes, spoken
 
 __all__ = [
     "CustomerData",
@@ -10,10 +10,12 @@ __all__ = [
     "choice_of",
     "customer_data",
     "date_in",
+    "introduction",
     "language_of",
     "list_in",
     "money_in",
     "month_in",
     "said_yes",
     "spoken",
+    "words",
 ]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from agents.telco_data.language import Language
+    from agents.telco_data.records import Customer
 
 WORD_PAUSE_SECONDS = 0.008  # about as fast as a language model writes
 
@@ -22,6 +23,15 @@ _MONTHS: dict[Language, str] = {
 }
 _YES = words("yes yeah yep sure confirm ok okay definitely ja jawohl gern gerne bestätige bestätigen klar")
 _NO = words("no nope not don't keep stop never nein nicht doch behalten abbrechen niemals")
+
+
+def introduction(language: Language, customer: Customer) -> str:
+    """Says whose data the answer is about, where the caller is not known."""
+    if not customer.assumed:
+        return ""
+    if language == "de":
+        return f"Ich kenne Ihre Kundennummer nicht und zeige unsere Demo-Kundin {customer.name} ({customer.id}). "
+    return f"I do not know your customer number, so this is our demo customer, {customer.name} ({customer.id}). "
 
 
 async def spoken(text: str) -> AsyncIterator[str]:

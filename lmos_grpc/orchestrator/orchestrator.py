@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from lmos_grpc.domain.card import AgentCard, AgentKey, Capability
 from lmos_grpc.domain.conversation import ConversationState
 from lmos_grpc.orchestrator.managed_turn import ManagedTurn
+from lmos_grpc.telemetry.decision_span import record_decision
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -84,13 +85,16 @@ class Orchestrator:
             LmosError: the turn names an agent or capability that does not exist or may not be used.
         """
         decision = self._decider.decide(turn, await self._state(turn))
+        record_decision(decision)
         if not turn.history and turn.conversation_id:
             turn = replace(turn, history=await self._history(turn))
         return ManagedTurn(turn, decision, self._caller, self._reroute, self._label, time_left)
 
     def _reroute(self, turn: TurnRequest) -> Decision:
         # A handover says where to go; what the conversation was before does not count any more.
-        return self._decider.decide(turn, ConversationState())
+        decision = self._decider.decide(turn, ConversationState())
+        record_decision(decision)
+        return decision
 
     def _label(self, candidate: Candidate) -> str:
         agent = self._view.agents.get(AgentKey(candidate.agent, candidate.version, candidate.subset))

@@ -1,0 +1,1 @@
+"""The commands of `lmos`, one a file."""

@@ -1,0 +1,104 @@
+"""`lmos agent run`: serves an agent and keeps it registered."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import click
+
+from lmos_grpc.cli import options
+from lmos_grpc.cli.agent_loader import load_agent
+from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.cli.mesh.whereabouts import find_mesh
+from lmos_grpc.cli.options import pass_invocation
+from lmos_grpc.sdk import AgentSettings, ModelSettings, run_agents
+
+if TYPE_CHECKING:
+    from lmos_grpc.cli.options import Invocation
+    from lmos_grpc.cli.settings import ModelSection, Settings
+
+_STDIN = 0
+
+
+@click.group()
+def agent() -> None:
+    r"""Run agents.
+
+    \b
+    Example:
+      lmos agent run agents/billing/agent.py
+    """
+
+
+@agent.command()
+@click.argument("target", metavar="PATH_OR_MODULE[:NAME]")
+@click.option("--mesh", metavar="HOST:PORT", help="The mesh's internal listener [default: the one that runs here].")
+@click.option("--alone", is_flag=True, help="Serve it without a mesh, to call it directly.")
+@click.option("--listen", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Where it listens.")
+@click.option("--advertise", default="", metavar="HOST[:PORT]", help="Where the mesh reaches it, if not there.")
+@click.option("--model", metavar="NAME", help="The model that `turn.llm` uses; its address is $OPENAI_BASE_URL.")
+@click.option("--with-parent", is_flag=True, hidden=True, help="Drain when standard input ends.")
+@options.insecure_listen
+@options.in_state
+@options.everywhere
+@pass_invocation
+def run(
+    invocation: Invocation,
+    *,
+    target: str,
+    mesh: str | None,
+    listen: str,
+    advertise: str,
+    model: str | None,
+    alone: bool,
+    with_parent: bool,
+) -> ExitCode:
+    r"""Serve an agent, register it, and drain it on Ctrl-C or SIGTERM.
+
+    The agent is found in a file, a folder (its agent.py) or a module; without :NAME it is the one called `agent`.
+
+    \b
+    Example:
+      lmos agent run agents/billing/agent.py
+      lmos agent run my_agents.billing:agent --mesh 127.0.0.1:8081 --listen 127.0.0.1:9001
+    """
+    options.show_logs(verbose=invocation.verbose)
+    settings = invocation.settings(mesh__internal=mesh, model__name=model)
+    found = load_agent(target)
+    if with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    run_agents((found,), agent_settings(settings, listen=listen, advertise=advertise, alone=alone))
+    return ExitCode.OK
+
+
+def agent_settings(settings: Settings, *, listen: str, advertise: str, alone: bool) -> AgentSettings:
+    """How the agent is served, by what is set."""
+    mesh = find_mesh(settings)
+    return AgentSettings(
+        listen=listen,
+        mesh=None if alone else mesh.internal,
+        advertise=advertise,
+        insecure_listen=settings.mesh.insecure_listen,
+        model=model_settings(settings.model),
+        otlp_endpoint=mesh.otlp or None,
+        record_text=settings.telemetry.record_text,
+    )
+
+
+def model_settings(section: ModelSection) -> ModelSettings | None:
+    """The model that is set; None where none is."""
+    if not section.name:
+        return None
+    if not section.base_url:
+        return ModelSettings(section.name, api_key=section.api_key)
+    return ModelSettings(section.name, base_url=section.base_url, api_key=section.api_key)
+
+
+def _end_with_parent() -> None:
+    # Not sys.stdin: its lock would be held by this thread when the interpreter shuts down.
+    while os.read(_STDIN, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,117 @@
+"""Agents as child processes: started, listened to, and drained."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from pathlib import Path
+
+_DRAIN_LIMIT = timedelta(seconds=35)  # agents give their turns 30 s
+_KEPT_LINES = 3
+_LONGEST_LINE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCommand:
+    """How to start an agent: what to run and where; `name` is what people are told."""
+
+    name: str
+    target: str
+    folder: Path
+    options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class AgentProcess:
+    """An agent in a process of its own."""
+
+    command: AgentCommand
+    process: asyncio.subprocess.Process
+    draining: bool = False
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
+
+    async def follow(self, tell: Callable[[str], None], tell_log: Callable[[str], None]) -> None:
+        """Passes its log on, and tells if it ended by itself."""
+        async for line in _lines(self.process.stderr):
+            self.last_lines.append(line)
+            tell_log(f"[{self.command.name}] {line}")
+        code = await self.process.wait()
+        if not self.draining:
+            why = f": {' / '.join(self.last_lines)}" if self.last_lines else ""
+            tell(f"! {self.command.name} ended by itself with code {code}{why}")
+
+    def drain(self) -> None:
+        """Asks it to finish what runs and to end."""
+        self.draining = True
+        if self.process.returncode is None:
+            self.process.terminate()
+
+
+@asynccontextmanager
+async def agent_processes(
+    commands: Sequence[AgentCommand],
+    *,
+    tell: Callable[[str], None],
+    tell_log: Callable[[str], None],
+    drain_limit: timedelta = _DRAIN_LIMIT,
+) -> AsyncIterator[tuple[AgentProcess, ...]]:
+    """Runs agents until the block ends, and then drains them all at once. One that dies is told, and not restarted."""
+    running: list[AgentProcess] = []
+    async with asyncio.TaskGroup() as group:
+        try:
+            for command in commands:
+                running.append(AgentProcess(command, await _start(command)))
+                group.create_task(running[-1].follow(tell, tell_log))
+            yield tuple(running)
+        finally:
+            await _drain(running, drain_limit)
+
+
+async def _start(command: AgentCommand) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "lmos_grpc.cli", "agent", "run", command.target, "--with-parent", *command.options),
+        cwd=command.folder,
+        env={**os.environ, **command.environment},
+        # Its end tells the child that we are gone, however we went.
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        limit=_LONGEST_LINE,
+        # Ctrl-C in the terminal is for us, who drain in order.
+        start_new_session=True,
+    )
+
+
+async def _drain(running: list[AgentProcess], limit: timedelta) -> None:
+    for each in running:
+        each.drain()
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            for each in running:
+                await each.process.wait()
+    finally:
+        for each in running:
+            if each.process.returncode is None:
+                each.process.kill()
+
+
+async def _lines(stream: asyncio.StreamReader | None) -> AsyncIterator[str]:
+    while stream is not None:
+        try:
+            line = await stream.readline()
+        except ValueError:  # longer than the limit; what is left of it comes next
+            continue
+        if not line:
+            return
+        yield line.decode("utf-8", "replace").rstrip()

@@ -1,0 +1,72 @@
+"""Running a coroutine as a command, and stopping what keeps running."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import uvloop
+
+from lmos_grpc.errors import LmosError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Iterator
+
+_T = TypeVar("_T")
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(coroutine: Coroutine[object, object, _T]) -> _T:
+    """Runs to the end. Ctrl-C cancels it, waits until it has cleaned up, and comes out as KeyboardInterrupt."""
+    with ungrouped(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Takes a failure that is ours out of the groups that task groups put around it; anything else stays as it is."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours, others = group.split(LmosError)
+        if ours is None or others is not None:
+            raise
+        raise _first_of(ours) from group
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """An event that is set by the first Ctrl-C or SIGTERM; the next one has its usual, abrupt effect."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def on_signal() -> None:
+        stop.set()
+        for each in _STOP_SIGNALS:
+            loop.remove_signal_handler(each)
+
+    for each in _STOP_SIGNALS:
+        loop.add_signal_handler(each, on_signal)
+    try:
+        yield stop
+    finally:
+        for each in _STOP_SIGNALS:
+            loop.remove_signal_handler(each)
+
+
+@asynccontextmanager
+async def beside(*coroutines: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Runs the coroutines while the block runs, and cancels them at its end; a failing one ends the block."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each) for each in coroutines]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()

@@ -1,0 +1,66 @@
+"""Everything that can be set, with defaults that work on one machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSection:
+    """Where a mesh listens and keeps its state, and where callers and agents look for it. Port 0 takes a free one."""
+
+    edge: str = "127.0.0.1:8080"
+    internal: str = "127.0.0.1:8081"
+    metrics: str = "127.0.0.1:9464"
+    state: Path = Path("~/.local/state/lmos")
+    fallback_agent: str = ""
+    insecure_listen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSection:
+    """Where each part listens when it runs as a process of its own."""
+
+    discovery: str = "127.0.0.1:9201"
+    control_plane: str = "127.0.0.1:9202"
+    orchestrator: str = "127.0.0.1:9203"
+    traces: str = "127.0.0.1:4317"
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSection:
+    """For whom this command line speaks."""
+
+    tenant: str = "default"
+    channel: str = "web"
+    locale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySection:
+    """Where spans go, and whether they carry what people said. An empty endpoint means the mesh's own trace store."""
+
+    otlp_endpoint: str = ""
+    record_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSection:
+    """The OpenAI-compatible model that agents may use. The key comes from the environment only and never prints."""
+
+    base_url: str = ""
+    name: str = ""
+    api_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of the command line."""
+
+    mesh: MeshSection = field(default_factory=MeshSection)
+    serve: ServeSection = field(default_factory=ServeSection)
+    caller: CallerSection = field(default_factory=CallerSection)
+    telemetry: TelemetrySection = field(default_factory=TelemetrySection)
+    model: ModelSection = field(default_factory=ModelSection)
+    agents: tuple[str, ...] | None = None  # None: the sample agents, in a checkout

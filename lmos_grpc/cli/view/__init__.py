@@ -1,0 +1,1 @@
+"""How events, decisions, agents and traces look on a terminal, and as JSON."""

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from lmos_grpc.cli.app import lmos, run_command
+from lmos_grpc.cli.duration_option import to_timedelta
+from lmos_grpc.cli.exit_code import ExitCode, exit_code_of
+from lmos_grpc.cli.running import ungrouped
+from lmos_grpc.errors import EnvironmentFaultError, InvalidConfigurationError, UnknownAgentError, UnreachableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def commands(group: click.Group, context: click.Context, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        found.append((*path, name))
+        if isinstance(command, click.Group):
+            found += commands(command, context, (*path, name))
+    return found
+
+
+ALL = commands(lmos, click.Context(lmos))
+
+
+@pytest.mark.parametrize("path", [(), *ALL], ids=" ".join)
+def test_every_command_has_help_with_an_example(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([*path, "--help"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "Example:" in said
+    assert f"  lmos {' '.join(path)}".rstrip() in said
+
+
+def test_the_exit_codes_stand_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    run_command(["--help"])
+    said = capsys.readouterr().out
+    assert all(f"{code.value:>3}  " in said for code in ExitCode)
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["aks"]) == ExitCode.USAGE
+    assert "No such command 'aks'" in capsys.readouterr().err
+
+
+def test_a_wrong_configuration_is_one_line_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "lmos.yaml"
+    file.write_text("mesh:\n  prot: 1\n", "utf-8")
+    assert run_command(["agents", "--config", str(file)]) == ExitCode.USAGE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"error: {file}:2: unknown key 'prot'")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["ask", "hello"], ["route", "hello"], ["agents"], ["agents", "watch"]])
+def test_where_no_mesh_answers_it_says_so_and_how_to_start_one(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Port 1 is reserved and nobody listens there.
+    code = run_command([*command, "--edge", "127.0.0.1:1", "--state", str(tmp_path)])
+    assert code == ExitCode.ENVIRONMENT
+    assert "error: no mesh answers at 127.0.0.1:1: start one with `lmos up`" in capsys.readouterr().err
+
+
+def test_without_traces_it_says_how_to_make_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["trace", "--state", str(tmp_path)]) == ExitCode.ENVIRONMENT
+    assert "Start one with `lmos up`" in capsys.readouterr().err
+
+
+def test_each_kind_of_error_has_its_exit_code() -> None:
+    assert exit_code_of(InvalidConfigurationError("")) == ExitCode.USAGE
+    assert exit_code_of(EnvironmentFaultError("")) == ExitCode.ENVIRONMENT
+    assert exit_code_of(UnreachableError("")) == ExitCode.ENVIRONMENT
+    assert exit_code_of(UnknownAgentError("")) == ExitCode.MESH
+
+
+def test_spans_of_time_are_read() -> None:
+    spans = [to_timedelta(None, None, each) for each in ("500ms", "30s", "2m", "1.5")]
+    assert spans == [
+        timedelta(milliseconds=500),
+        timedelta(seconds=30),
+        timedelta(minutes=2),
+        timedelta(seconds=1.5),
+    ]
+    for wrong in ("0", "-1s", "soon", ""):
+        with pytest.raises(click.BadParameter, match="no span of time"):
+            to_timedelta(None, None, wrong)
+
+
+def test_a_failure_of_ours_comes_out_of_the_groups_around_it() -> None:
+    error = UnknownAgentError("gone")
+    with pytest.raises(UnknownAgentError, match="gone"), ungrouped():
+        raise BaseExceptionGroup("", [ExceptionGroup("", [error]), error])
+
+
+def test_a_defect_stays_in_its_group() -> None:
+    with pytest.raises(ExceptionGroup), ungrouped():
+        raise ExceptionGroup("", [UnknownAgentError("gone"), ValueError("defect")])

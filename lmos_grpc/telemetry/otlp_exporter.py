@@ -41,27 +41,29 @@ class OtlpSpanExporter(SpanExporter):
             else grpc.insecure_channel(target, options=_OPTIONS)
         )
         self._stub = TraceServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated without types
+        self._away = False
         self._lost = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Delivers the spans, or drops them."""
         # A receiver that starts beside us gets its second; one that is known to be away delays nobody's shutdown.
-        patient = self._lost == 0
+        patient = not self._away
         try:
             self._stub.Export(encode_spans(spans), timeout=_TIMEOUT_SECONDS, wait_for_ready=patient)
         except grpc.RpcError as error:
             self._lose(len(spans), error)
             return SpanExportResult.FAILURE
-        if self._lost:
+        if self._away:
             _LOG.info("spans reach %s again; %d were lost", self._endpoint, self._lost)
-            self._lost = 0
+            self._away, self._lost = False, 0
         return SpanExportResult.SUCCESS
 
     def _lose(self, count: int, error: grpc.RpcError) -> None:
-        if not self._lost:
+        if not self._away:
             # Every error of a call is a Call, too; the stubs do not say so.
             code = cast("grpc.Call", error).code().name
             _LOG.warning("spans do not reach %s (%s); they are dropped until it answers", self._endpoint, code)
+        self._away = True
         self._lost += count
 
     def shutdown(self) -> None:

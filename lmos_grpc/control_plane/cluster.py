@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.control_plane.endpoint import lb_endpoint, resolution, split_address
 from lmos_grpc.control_plane.envoy_messages import Resource, cluster_bytes
+from lmos_grpc.domain.card import AgentKey
 from lmos_grpc.domain.instance import InstanceState
 
 if TYPE_CHECKING:
@@ -49,7 +50,23 @@ def endpoints_of(agent: Agent) -> Endpoints:
 
 def cluster_resource(name: str, endpoints: Endpoints) -> Resource:
     """The cluster of that name. Equal content has an equal version, in any process and at any time."""
-    body = cluster_bytes(_cluster(name, endpoints))
+    return _resource(name, _cluster(name, endpoints))
+
+
+def stand_in(name: str) -> Resource | None:
+    """A cluster that drops every call with the response flag UDO: for an agent that is not there.
+
+    None where the name is no agent's route.
+    """
+    if AgentKey.from_route(name) is None:
+        return None
+    drop_all = {"category": "unknown_agent", "drop_percentage": {"numerator": 100}}
+    load_assignment = {"cluster_name": name, "policy": {"drop_overloads": [drop_all]}}
+    return _resource(name, {"name": name, "type": "STATIC", "load_assignment": load_assignment})
+
+
+def _resource(name: str, cluster: dict[str, object]) -> Resource:
+    body = cluster_bytes(cluster)
     return Resource(name, hashlib.sha256(body).hexdigest()[:16], body)
 
 

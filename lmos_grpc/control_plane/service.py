@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
-from lmos_grpc.control_plane.cluster import cluster_resource
+from lmos_grpc.control_plane.cluster import cluster_resource, stand_in
 from lmos_grpc.control_plane.envoy_messages import (
-    ADS_SERVICE,
+    ADS_METHOD,
     CLUSTER_TYPE,
     read_request,
     write_response,
@@ -51,13 +51,13 @@ class AdsService:
     def add_to_server(self, server: grpc.aio.Server) -> None:
         """Registers the service; by hand, because its messages have no generated stubs."""
         handler = grpc.stream_stream_rpc_method_handler(
-            self._delta_aggregated_resources, request_deserializer=read_request, response_serializer=write_response
+            self._stream, request_deserializer=read_request, response_serializer=write_response
         )
-        service = grpc.method_handlers_generic_handler(ADS_SERVICE, {"DeltaAggregatedResources": handler})
-        server.add_generic_rpc_handlers((service,))
+        service, method = ADS_METHOD
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
 
-    async def _delta_aggregated_resources(self, requests: AsyncIterator[DeltaRequest], context: Context) -> None:
-        subscription, news = Subscription(), asyncio.Event()
+    async def _stream(self, requests: AsyncIterator[DeltaRequest], context: Context) -> None:
+        subscription, news = Subscription(stand_in), asyncio.Event()
 
         def changed(keys: frozenset[AgentKey]) -> None:
             subscription.mark(key.route for key in keys)

@@ -2,6 +2,9 @@
 
 The protocol is https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds, with subscriptions by
 name only. A response carries one resource, so that a refusal names its culprit.
+
+What does not exist is answered with a stand-in. A removal would do by the protocol, but Envoy (1.40) asks for a name
+only once: every later call to it would wait for the on-demand timeout (https://github.com/envoyproxy/envoy/pull/44742).
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
     from lmos_grpc.control_plane.envoy_messages import DeltaRequest, Resource
 
+    Lookup = Callable[[str], Resource | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -27,14 +32,19 @@ class Refusal:
 
 
 class Subscription:
-    """Takes requests in and gives the responses that are due. Work is proportional to what changed."""
+    """Takes requests in and gives the responses that are due. Work is proportional to what changed.
 
-    def __init__(self) -> None:
+    `stand_in` gives the resource to send for a name that does not exist; None where the name can be none of ours,
+    which is then answered with a removal.
+    """
+
+    def __init__(self, stand_in: Lookup) -> None:
+        self._stand_in = stand_in
         self._wanted: set[str] = set()
         # What Envoy holds once it has read all that was sent, and what it is known to have taken; both by version.
         self._sent: dict[str, str] = {}
         self._taken: dict[str, str] = {}
-        self._refused: dict[str, str] = {}
+        self._refused: set[tuple[str, str]] = set()
         self._in_flight: dict[str, Resource] = {}
         # Names to look at again; True: an answer is owed, even if it says nothing new.
         self._due: dict[str, bool] = {}
@@ -63,29 +73,35 @@ class Subscription:
             if name in self._wanted:
                 self._due.setdefault(name, False)
 
-    def responses(self, lookup: Callable[[str], Resource | None]) -> tuple[DeltaResponse, ...]:
+    def responses(self, lookup: Lookup) -> tuple[DeltaResponse, ...]:
         """What is due, removals first. The caller sends all of it, in this order."""
         due, self._due = self._due, {}
-        found = {name: lookup(name) for name in due}
-        gone = tuple(name for name, resource in found.items() if self._is_gone(name, resource, owed=due[name]))
+        gone, news = [], []
+        for name, owed in due.items():
+            live = lookup(name)
+            if live is not None and self._is_refused(live) and not owed:
+                continue  # what Envoy took before stays
+            resource = self._answer(name, live)
+            if resource is not None and resource.version != self._sent.get(name):
+                news.append(resource)
+            elif resource is None and (owed or name in self._sent):
+                gone.append(name)
         self._drop(frozenset(gone))
-        removal = (DeltaResponse(self._nonce(), removed=gone),) if gone else ()
-        return (*removal, *(self._send(each) for each in found.values() if each is not None and self._is_news(each)))
+        removal = (DeltaResponse(self._nonce(), removed=tuple(gone)),) if gone else ()
+        return (*removal, *map(self._send, news))
 
-    def _is_news(self, resource: Resource) -> bool:
-        return resource.version not in (self._sent.get(resource.name), self._refused.get(resource.name))
+    def _answer(self, name: str, live: Resource | None) -> Resource | None:
+        candidates = (live, self._stand_in(name))
+        return next((each for each in candidates if each is not None and not self._is_refused(each)), None)
+
+    def _is_refused(self, resource: Resource) -> bool:
+        return (resource.name, resource.version) in self._refused
 
     def _send(self, resource: Resource) -> DeltaResponse:
         nonce = self._nonce()
         self._sent[resource.name] = resource.version
         self._in_flight[nonce] = resource
         return DeltaResponse(nonce, resource)
-
-    def _is_gone(self, name: str, resource: Resource | None, *, owed: bool) -> bool:
-        if resource is None:
-            return owed or name in self._sent
-        # Envoy refused it and waits: that there is none is the only answer left.
-        return owed and resource.version == self._refused.get(name)
 
     def _settle(self, nonce: str, error: str) -> Refusal | None:
         resource = self._in_flight.pop(nonce, None)
@@ -94,7 +110,7 @@ class Subscription:
         if not error:
             self._taken[resource.name] = resource.version
             return None
-        self._refused[resource.name] = resource.version
+        self._refused.add((resource.name, resource.version))
         self._roll_back(resource)
         return Refusal(resource.name, resource.version, error)
 
@@ -105,6 +121,7 @@ class Subscription:
         if before is not None:
             self._sent[resource.name] = before
             return
+        # A call may be waiting for it.
         del self._sent[resource.name]
         self._due[resource.name] = True
 
@@ -120,7 +137,7 @@ class Subscription:
         self._drop(names)
         for name in names:
             self._due.pop(name, None)
-            self._refused.pop(name, None)
+        self._refused = {(name, version) for name, version in self._refused if name not in names}
 
     def _nonce(self) -> str:
         self._last_nonce += 1

@@ -13,15 +13,21 @@ from lmos_grpc.control_plane.subscription import Refusal, Subscription
 
 ONE = Resource("one", "1", b"")
 TWO = Resource("one", "2", b"")
+NONE = Resource("one", "none", b"")
 POISON = "poison"
 NAMES = ("one", "two", "three")
+NO_ROUTE = "no-route"
+
+
+def stand_in(name: str) -> Resource | None:
+    return None if name == NO_ROUTE else Resource(name, "none", b"")
 
 
 class Asking:
     """A subscription, and what there is."""
 
     def __init__(self, *resources: Resource) -> None:
-        self.subscription = Subscription()
+        self.subscription = Subscription(stand_in)
         self.there = {each.name: each for each in resources}
 
     def asks(self, request: DeltaRequest) -> tuple[DeltaResponse, ...]:
@@ -49,8 +55,14 @@ def test_a_name_that_exists_is_answered_with_its_resource() -> None:
     assert Asking(ONE).asks(DeltaRequest(subscribe=("one",))) == (DeltaResponse("1", ONE),)
 
 
-def test_a_name_that_does_not_exist_is_answered_with_a_removal() -> None:
-    assert Asking().asks(DeltaRequest(subscribe=("one",))) == (DeltaResponse("1", removed=("one",)),)
+def test_a_name_that_does_not_exist_is_answered_with_a_stand_in() -> None:
+    assert Asking().asks(DeltaRequest(subscribe=("one",))) == (DeltaResponse("1", NONE),)
+
+
+def test_a_name_that_cannot_exist_is_answered_with_a_removal_each_time() -> None:
+    asking = Asking()
+    for nonce in ("1", "2"):
+        assert asking.asks(DeltaRequest(subscribe=(NO_ROUTE,))) == (DeltaResponse(nonce, removed=(NO_ROUTE,)),)
 
 
 def test_a_change_is_sent_without_being_asked_for_again() -> None:
@@ -61,9 +73,9 @@ def test_a_name_that_comes_into_being_later_is_sent() -> None:
     assert subscribed().changes("one", ONE) == (DeltaResponse("2", ONE),)
 
 
-def test_a_removal_is_told_once() -> None:
+def test_that_a_name_is_gone_is_told_once() -> None:
     asking = subscribed(ONE)
-    assert asking.changes("one", None) == (DeltaResponse("2", removed=("one",)),)
+    assert asking.changes("one", None) == (DeltaResponse("2", NONE),)
     assert asking.changes("one", None) == ()
 
 
@@ -85,9 +97,9 @@ def test_what_envoy_holds_already_is_not_sent_after_a_reconnect() -> None:
     assert Asking(TWO).asks(request) == (DeltaResponse("1", TWO),)
 
 
-def test_what_is_gone_is_removed_after_a_reconnect() -> None:
+def test_what_is_gone_is_replaced_by_a_stand_in_after_a_reconnect() -> None:
     request = DeltaRequest(subscribe=("one",), initial_versions={"one": "1"})
-    assert Asking().asks(request) == (DeltaResponse("1", removed=("one",)),)
+    assert Asking().asks(request) == (DeltaResponse("1", NONE),)
 
 
 def test_an_unsubscribed_name_is_forgotten() -> None:
@@ -102,7 +114,7 @@ def test_a_refusal_tells_the_name_and_what_envoy_said() -> None:
 
 
 def test_a_call_that_waits_for_a_refused_resource_is_told_that_there_is_none() -> None:
-    assert subscribed(ONE).asks(DeltaRequest(nonce="1", error="bad")) == (DeltaResponse("2", removed=("one",)),)
+    assert subscribed(ONE).asks(DeltaRequest(nonce="1", error="bad")) == (DeltaResponse("2", NONE),)
 
 
 def test_a_refused_resource_is_sent_again_only_with_other_content() -> None:
@@ -117,7 +129,20 @@ def test_a_refused_change_leaves_the_version_before_it_in_place() -> None:
     asking.asks(DeltaRequest(nonce="1"))
     asking.changes("one", TWO)
     assert asking.asks(DeltaRequest(nonce="2", error="bad")) == ()
-    assert asking.changes("one", None) == (DeltaResponse("3", removed=("one",)),)
+    assert asking.changes("one", TWO) == ()
+    assert asking.changes("one", None) == (DeltaResponse("3", NONE),)
+
+
+def test_a_refused_resource_is_not_tried_again_after_others_were_taken() -> None:
+    asking = subscribed(ONE)
+    asking.asks(DeltaRequest(nonce="1", error="bad"))
+    asking.asks(DeltaRequest(nonce="2"))
+    assert asking.changes("one", ONE) == ()
+
+
+def test_a_refused_stand_in_is_replaced_by_a_removal() -> None:
+    asking = subscribed()
+    assert asking.asks(DeltaRequest(nonce="1", error="bad")) == (DeltaResponse("2", removed=("one",)),)
 
 
 def test_an_answer_to_an_unknown_nonce_is_ignored() -> None:
@@ -125,12 +150,14 @@ def test_an_answer_to_an_unknown_nonce_is_ignored() -> None:
 
 
 def test_an_ack_that_a_removal_overtook_counts_for_nothing() -> None:
-    asking = subscribed(ONE)
-    asking.changes("one", None)
-    asking.asks(DeltaRequest(nonce="1"))
-    asking.changes("one", TWO)
-    asking.asks(DeltaRequest(nonce="3", error="bad"))
-    assert asking.changes("one", ONE) == (DeltaResponse("5", ONE),)
+    asking = subscribed()
+    asking.asks(DeltaRequest(nonce="1", error="bad"))
+    asking.changes("one", ONE)
+    assert asking.changes("one", None) == (DeltaResponse("4", removed=("one",)),)
+    asking.asks(DeltaRequest(nonce="3"))
+    assert asking.changes("one", TWO) == (DeltaResponse("5", TWO),)
+    asking.asks(DeltaRequest(nonce="5", error="bad"))
+    assert asking.changes("one", ONE) == (DeltaResponse("7", ONE),)
 
 
 def test_what_envoy_took_before_it_asked_again_is_no_answer_to_a_refusal() -> None:
@@ -138,7 +165,7 @@ def test_what_envoy_took_before_it_asked_again_is_no_answer_to_a_refusal() -> No
     asking.asks(DeltaRequest(nonce="1"))
     asking.there["one"] = TWO
     assert asking.asks(DeltaRequest(subscribe=("one",))) == (DeltaResponse("2", TWO),)
-    assert asking.asks(DeltaRequest(nonce="2", error="bad")) == (DeltaResponse("3", removed=("one",)),)
+    assert asking.asks(DeltaRequest(nonce="2", error="bad")) == (DeltaResponse("3", NONE),)
 
 
 class AnEnvoyAndItsControlPlane(RuleBasedStateMachine):
@@ -153,7 +180,7 @@ class AnEnvoyAndItsControlPlane(RuleBasedStateMachine):
         self.connect()
 
     def connect(self) -> None:
-        self.subscription = Subscription()
+        self.subscription = Subscription(stand_in)
         self.to_server: deque[DeltaRequest] = deque()
         self.to_envoy: deque[DeltaResponse] = deque()
         if self.wanted:
@@ -169,7 +196,7 @@ class AnEnvoyAndItsControlPlane(RuleBasedStateMachine):
         self.there.pop(name, None)
         self.subscription.mark([name])
 
-    @rule(name=st.sampled_from(NAMES))
+    @rule(name=st.sampled_from((*NAMES, NO_ROUTE)))
     def a_call_comes_for_a_name(self, name: str) -> None:
         if name not in self.held:
             self.wanted.add(name)
@@ -221,10 +248,12 @@ class AnEnvoyAndItsControlPlane(RuleBasedStateMachine):
         assert not self.waiting, "a call waits for an answer that does not come"
         for name in self.wanted:
             there = self.there.get(name)
-            if there is None:
+            if name == NO_ROUTE:
                 assert name not in self.held
+            elif there is None:
+                assert self.held.get(name) == "none"
             elif there.version == POISON:
-                assert self.held.get(name) != POISON
+                assert self.held.get(name) in {"none", "1", "2"}
             else:
                 assert self.held.get(name) == there.version
 

@@ -1,0 +1,8 @@
+"""Who gets a turn: governance, conversation and classification, in one pure decision."""
+
+from lmos_grpc.routing.classifier import Classifier, Offer, Score
+from lmos_grpc.routing.decide import Router
+from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
+from lmos_grpc.routing.settings import RoutingSettings
+
+__all__ = ["Classifier", "LexicalEmbeddingClassifier", "Offer", "Router", "RoutingSettings", "Score"]

@@ -104,5 +104,5 @@ def _likeness_by_feature(phrases: PhraseSet, query: _Query) -> Floats:
     dense[query.ids] = query.weights
     shared = np.add.reduceat(phrases.weights * dense[phrases.ids], phrases.starts)
     lengths = np.sqrt(np.add.reduceat(np.square(phrases.weights) * query.rarity[phrases.ids], phrases.starts))
-    likeness: Floats = shared / lengths
+    likeness: Floats = (shared / lengths).astype(np.float32)
     return likeness

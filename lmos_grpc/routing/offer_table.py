@@ -1,4 +1,4 @@
-"""All offers as two matrices, kept up to date one offer at a time, so that a text is compared with all of them at once."""
+"""All offers as two matrices, kept up to date one offer at a time, to compare a text with all of them at once."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PhraseSet:
-    """Phrases with their vectors (n × 256) and features (flat; phrase i begins at `starts[i]`)."""
+    """Phrases with their vectors (n by 256) and features (flat; phrase i begins at `starts[i]`)."""
 
     phrases: tuple[str, ...]
     vectors: Floats

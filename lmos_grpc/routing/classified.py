@@ -1,0 +1,80 @@
+"""What a ranking leads to: one agent, several, a question back, the fallback, or nobody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lmos_grpc.domain.decision import DecisionMode
+from lmos_grpc.domain.turn import StrategyKind
+from lmos_grpc.routing.case import SPREADING, told
+from lmos_grpc.routing.intent_split import split_intents
+from lmos_grpc.routing.ranking import Ranking
+
+if TYPE_CHECKING:
+    from lmos_grpc.domain.decision import Decision, Target
+    from lmos_grpc.routing.case import Case
+    from lmos_grpc.routing.classifier import Score
+
+
+def several_intents(case: Case, ranking: Ranking) -> Decision | None:
+    """The decision to fan out, each part of the text to its own agent; None where it is one request."""
+    strategy = case.turn.hint.strategy
+    if strategy.kind not in (StrategyKind.UNSPECIFIED, StrategyKind.ALL):
+        return None
+    intents = split_intents(case.text, case.rank)
+    if not intents or len(intents) > strategy.max_branches:
+        return None
+    scores = tuple(each.score for each in intents)
+    targets = (case.target(each.score.offer.agent, each.score.offer.capability, each.text) for each in intents)
+    others = (each for each in ranking.scores if each.offer not in {score.offer for score in scores})
+    reason = f"the text holds {len(intents)} requests: {', '.join(map(told, scores))}"
+    combined = Ranking((*scores, *others), case.settings)
+    return case.decision(DecisionMode.CLASSIFIED, reason, combined, *targets, kind=StrategyKind.ALL)
+
+
+def by_ranking(case: Case, ranking: Ranking) -> Decision:
+    """The decision that the ranking alone leads to."""
+    kind = case.turn.hint.strategy.kind
+    rivals = ranking.rivals
+    if not rivals:
+        return _fallback(case, ranking)
+    if kind in SPREADING:
+        spread = ranking.adequate[: case.turn.hint.strategy.max_branches]
+        reason = f"the caller wants {kind.value} that fit: {', '.join(map(told, spread))}"
+        return case.decision(DecisionMode.CLASSIFIED, reason, ranking, *_targets(case, spread), kind=kind)
+    if len(rivals) > 1:
+        reason = f"a close call, so the caller is asked: {', '.join(map(told, rivals))}"
+        return case.decision(DecisionMode.CLARIFICATION, reason, ranking)
+    reason = f"{told(rivals[0])}{_runner_up(ranking)}"
+    return case.decision(DecisionMode.CLASSIFIED, reason, ranking, *_targets(case, rivals))
+
+
+def _fallback(case: Case, ranking: Ranking) -> Decision:
+    why, fallback = _nothing_fits(case, ranking), case.settings.fallback_agent
+    if not fallback:
+        return case.decision(DecisionMode.ABSTAINED, f"{why}, and no fallback agent is set", ranking)
+    if fallback not in case.governed.allowed:
+        why = f"{why}, and the fallback {fallback} may not or cannot take the turn"
+        return case.decision(DecisionMode.ABSTAINED, why, ranking)
+    target = case.target(fallback)
+    return case.decision(DecisionMode.FALLBACK, f"{why}, so the fallback {fallback} takes it", ranking, target)
+
+
+def _nothing_fits(case: Case, ranking: Ranking) -> str:
+    if not case.governed.allowed:
+        context = case.turn.context
+        return f"no agent is ready for the tenant {context.tenant!r} on the channel {context.channel!r}"
+    if not ranking.scores:
+        return "there is no text to go by"
+    return f"nothing fits: {told(ranking.scores[0])}, and {case.settings.accept:.2f} is needed"
+
+
+def _runner_up(ranking: Ranking) -> str:
+    if len(ranking.scores) == 1:
+        return ", and there is no other"
+    follower = ranking.scores[1]
+    return f", the next, '{follower.offer.capability}' of {follower.offer.agent}, {follower.value:.2f}"
+
+
+def _targets(case: Case, scores: tuple[Score, ...]) -> tuple[Target, ...]:
+    return tuple(case.target(each.offer.agent, each.offer.capability) for each in scores)

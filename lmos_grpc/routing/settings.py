@@ -1,0 +1,24 @@
+"""What an operator may set about routing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """The defaults were chosen on the validation split of CLINC150 (Larson et al., EMNLP 2019).
+
+    Attributes:
+        fallback_agent: takes the turns that nothing fits; empty: the mesh abstains.
+        accept: the score from which an offer counts as fitting.
+        clear_odds: how many times the odds of the best have to be those of another agent, so that nobody is asked.
+        shift: the score from which another topic takes a turn away from the agent that is waited on or talked to.
+        locale_factor: what the score of an agent that does not say it speaks the language is multiplied by.
+    """
+
+    fallback_agent: str = ""
+    accept: float = 0.5
+    clear_odds: float = 1.7
+    shift: float = 0.7
+    locale_factor: float = 0.9

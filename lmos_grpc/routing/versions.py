@@ -1,0 +1,54 @@
+"""Which version and subset of an agent gets a turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from semantic_version import NpmSpec, Version
+
+from lmos_grpc.domain.card import DEFAULT_SUBSET
+from lmos_grpc.errors import InvalidVersionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lmos_grpc.domain.card import AgentCard
+    from lmos_grpc.domain.instance import Agent
+
+
+class VersionRange:
+    """An npm-style range (node-semver); it is about the capability where one is named, else about the agent."""
+
+    def __init__(self, text: str, *, capability: str = "") -> None:
+        """Reads the range; empty takes every version.
+
+        Raises:
+            InvalidVersionError: the text is not a range.
+        """
+        self.text = text
+        self._capability = capability
+        try:
+            self._spec = NpmSpec(text) if text else None
+        except ValueError as error:
+            raise InvalidVersionError(
+                f"{text!r} is not an npm-style version range such as ^1.2.0", version_range=text
+            ) from error
+
+    def takes(self, card: AgentCard) -> bool:
+        """Whether the card is in the range."""
+        if self._spec is None:
+            return True
+        capability = card.capability(self._capability)
+        return bool(self._spec.match(Version(capability.version if capability else card.version)))
+
+
+EVERY_VERSION = VersionRange("")
+
+
+def preferred(agents: Sequence[Agent], *, subset: str) -> Agent | None:
+    """Of versions and subsets of one agent: the subset asked for, else the stable one; in it the highest version."""
+    for wanted in (subset, DEFAULT_SUBSET):
+        fitting = [each for each in agents if each.key.subset == wanted]
+        if fitting:
+            return max(fitting, key=lambda each: each.key.precedence)
+    return None

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         TurnDone,
         Usage,
     )
-    from lmos_grpc.domain.turn import ClarificationAnswer, Message, User
+    from lmos_grpc.domain.turn import ClarificationAnswer, Message, Strategy, StrategyKind, User
     from lmos_grpc.errors import LmosError
-    from lmos_grpc.sdk import Agent, AgentSettings, ModelSettings, Turn, capability
+    from lmos_grpc.sdk import Agent, AgentSettings, MeshClient, ModelSettings, Turn, capability, serve_agent
 
 __all__ = [
     "Agent",
@@ -38,11 +38,14 @@ __all__ = [
     "Failure",
     "Handover",
     "LmosError",
+    "MeshClient",
     "Message",
     "MessageDone",
     "ModelSettings",
     "Outcome",
     "Status",
+    "Strategy",
+    "StrategyKind",
     "TextDelta",
     "ToolCall",
     "ToolCallState",
@@ -51,6 +54,7 @@ __all__ = [
     "Usage",
     "User",
     "capability",
+    "serve_agent",
 ]
 
 _ROOMS = ("lmos_grpc.sdk", "lmos_grpc.domain.event", "lmos_grpc.domain.turn", "lmos_grpc.errors")

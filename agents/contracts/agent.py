@@ -98,7 +98,8 @@ async def _requested(
         yield _confirmation(turn, language, going_on[0])
     elif going_on:
         options = {each.id: answers.label(each) for each in going_on}
-        yield turn.ask(answers.which_question(language), options=options, id=f"cancel-which:{language}")
+        offered = ",".join(options)
+        yield turn.ask(answers.which_question(language), options=options, id=f"cancel-which:{language}:{offered}")
     else:
         told = [answers.already_cancelled(language, each) for each in meant]
         async for piece in spoken("\n".join(told) or answers.nothing_to_cancel(language)):
@@ -106,8 +107,11 @@ async def _requested(
 
 
 def _chosen(turn: Turn, answer: ClarificationAnswer, contracts: tuple[Contract, ...]) -> list[Contract]:
-    chosen = choice_of(answer.option_id, turn.text, {each.id: answers.label(each) for each in contracts})
-    return [each for each in contracts if each.id == chosen] or contracts_meant(turn.text, contracts)
+    # "The second" means the second of those that were offered then, which stand in the question's id.
+    ids = answer.clarification_id.rpartition(":")[2].split(",")
+    offered = [each for each in contracts if each.id in ids]
+    chosen = choice_of(answer.option_id, turn.text, {each.id: answers.label(each) for each in offered})
+    return [each for each in offered if each.id == chosen] or contracts_meant(turn.text, offered)
 
 
 async def _confirmed(

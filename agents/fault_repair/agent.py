@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from agents.fault_repair import answers, phrases
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from agents.telco_data import Language
-    from agents.telco_data.records import Contract
+    from agents.telco_data.records import Contract, Visit
     from lmos_grpc import ClarificationAnswer, EventBody, Turn
 
 MEASURING_PAUSE_SECONDS = 0.15
@@ -79,24 +78,30 @@ async def book_technician(turn: Turn) -> AsyncIterator[str | EventBody]:
     answer = turn.answered("technician:")
     language = _language_asked_in(answer) if answer else language_of(turn.text, turn.locale)
     customer = customers.customer(turn.user.id)
-    text = "" if answer else introduction(language, customer)
-    free = {each.id: each for each in islice(customers.free_visits(), OFFERED_VISITS)}
-    options = {each.id: answers.visit_label(language, each) for each in free.values()}
-    chosen = choice_of(answer.option_id, turn.text, options) if answer else None
-    if before := customers.booked_visit(customer):
-        text += answers.booked_before(language, before)
-    elif chosen and customers.book(free[chosen], customer):
-        text += answers.booked(language, free[chosen])
-    elif not free:
-        text += answers.no_visits(language)
+    before = customers.booked_visit(customer)
+    visit = _chosen(turn, answer, language) if answer else None
+    free = customers.free_visits()[:OFFERED_VISITS]
+    if before:
+        text = answers.booked_before(language, before)
+    elif visit and customers.book(visit, customer):
+        text = answers.booked(language, visit)
     else:
-        async for piece in spoken(text):
-            yield piece
-        yield turn.ask(answers.which_visit(language), options=options, id=f"technician:{language}")
-        return
-    async for piece in spoken(text):
+        text = "" if free else answers.no_visits(language)
+    async for piece in spoken(text if answer else introduction(language, customer) + text):
         yield piece
+    if not text:
+        options = {each.id: answers.visit_label(language, each) for each in free}
+        offered = ",".join(options)
+        yield turn.ask(answers.which_visit(language), options=options, id=f"technician:{language}:{offered}")
+
+
+def _chosen(turn: Turn, answer: ClarificationAnswer, language: Language) -> Visit | None:
+    # "The second" means the second of those that were offered then, which stand in the question's id.
+    offered = {each: customers.visit(each) for each in answer.clarification_id.rpartition(":")[2].split(",")}
+    options = {each: answers.visit_label(language, visit) for each, visit in offered.items() if visit}
+    chosen = choice_of(answer.option_id, turn.text, options)
+    return offered[chosen] if chosen else None
 
 
 def _language_asked_in(answer: ClarificationAnswer) -> Language:
-    return "de" if answer.clarification_id.endswith(":de") else "en"
+    return "de" if answer.clarification_id.split(":")[1] == "de" else "en"

@@ -92,6 +92,11 @@ class CustomerData:
         rows = self._rows("SELECT * FROM visits WHERE customer_id IS NULL ORDER BY visits_on, from_hour")
         return tuple(visit_of(row) for row in rows)
 
+    def visit(self, visit_id: str) -> Visit | None:
+        """The visit of that id, free or not."""
+        rows = self._rows("SELECT * FROM visits WHERE id = ?", visit_id)
+        return visit_of(rows[0]) if rows else None
+
     def booked_visit(self, customer: Customer) -> Visit | None:
         """The visit that is booked for the customer."""
         rows = self._rows("SELECT * FROM visits WHERE customer_id = ?", customer.id)

@@ -75,8 +75,8 @@ def said_yes(text: str) -> bool | None:
 
 def choice_of(option_id: str, text: str, options: Mapping[str, str]) -> str | None:
     """The option that was chosen: by its id, by its label in words, or by its place (`2`); None where none was."""
-    if option_id in options:
-        return option_id
+    if option_id:
+        return option_id if option_id in options else None
     said = text.lower().strip(" .!")
     if said.isdecimal() and 1 <= int(said) <= len(options):
         return list(options)[int(said) - 1]

@@ -73,7 +73,8 @@ class TraceReceiver(TraceServiceServicer):
             while not self._waiting.empty():
                 requests.append(self._waiting.get_nowait())
             going_on = None not in requests
-            await self._keep([request for request in requests if request is not None])
+            if kept := [request for request in requests if request is not None]:
+                await self._keep(kept)
 
     def close(self) -> None:
         """Lets `run` end after what waits now."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from lmos_grpc.domain.card import DEFAULT_SUBSET, AgentCard
 from lmos_grpc.errors import UnknownCapabilityError
-from lmos_grpc.sdk.offer import CapabilityFunction, capability, marked_methods, offer_of
+from lmos_grpc.sdk.offer import CapabilityFunction, make_offer, offers_of_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from lmos_grpc.sdk.offer import Offer
+    from lmos_grpc.sdk.offer import Details, Offer
     from lmos_grpc.sdk.settings import AgentSettings
 
 _Function = TypeVar("_Function", bound=CapabilityFunction)
@@ -62,7 +62,7 @@ class Agent:
             may_hand_over=may_hand_over,
             converses=True,
         )
-        self._offers: list[Offer] = [offer_of(method) for method in marked_methods(self)]
+        self._offers: list[Offer] = list(offers_of_methods(self))
 
     @property
     def name(self) -> str:
@@ -77,33 +77,12 @@ class Agent:
     def capability(
         self,
         id: str,  # noqa: A002 # the contract's word
-        *,
-        version: str,
-        description: str = "",
-        name: str = "",
-        examples: Mapping[str, Sequence[str]] | None = None,
-        tags: Sequence[str] = (),
-        input_modes: Sequence[str] = (),
-        output_modes: Sequence[str] = (),
-        input_schema: str = "",
-        default: bool = False,
+        **details: Unpack[Details],
     ) -> Callable[[_Function], _Function]:
-        """Offers a function as a capability; see `lmos_grpc.capability` for what it takes."""
-        mark = capability(
-            id,
-            version=version,
-            description=description,
-            name=name,
-            examples=examples,
-            tags=tags,
-            input_modes=input_modes,
-            output_modes=output_modes,
-            input_schema=input_schema,
-            default=default,
-        )
+        """Offers a function as a capability; it takes a `Turn` and answers as `lmos_grpc.capability` says."""
 
         def offer(function: _Function) -> _Function:
-            self._offers.append(offer_of(mark(function)))
+            self._offers.append(make_offer(id, function, details))
             return function
 
         return offer

@@ -106,14 +106,22 @@ def test_highlights_of_our_spans_say_agent_model_and_tokens() -> None:
     )
 
 
+def test_highlights_of_a_decision_say_its_mode_and_targets() -> None:
+    attributes = {"lmos.route.mode": "classification", "lmos.route.targets": ("billing", "contracts")}
+    assert highlights(span("s", attributes=attributes)) == (("route", "classification"), ("to", "billing, contracts"))
+    assert highlights(span("s", attributes={"lmos.route.targets": ()})) == ()
+
+
 def test_highlights_of_envoys_spans_say_cluster_flags_and_code() -> None:
     attributes = {
         "upstream_cluster": "raw",
         "upstream_cluster.name": "billing-agent",
         "response_flags": "-",
         "grpc.status_code": "14",
+        "grpc.path": "/lmos.agent.v1.AgentService/Invoke",
     }
     assert highlights(span("s", name="ingress", attributes=attributes)) == (
         ("cluster", "billing-agent"),
+        ("method", "lmos.agent.v1.AgentService/Invoke"),
         ("code", "14"),
     )

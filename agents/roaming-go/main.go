@@ -75,11 +75,14 @@ func stayRegistered(ctx context.Context, registry discovery.DiscoveryServiceClie
 		}
 		var granted interface{ GetLease() *discovery.Lease }
 		var err error
+		// Not cut off by SIGTERM: a lease that was granted and not heard of could not be dropped.
+		call, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		if held {
-			granted, err = registry.Renew(ctx, &discovery.RenewRequest{InstanceId: me.InstanceId, Epoch: me.Epoch})
+			granted, err = registry.Renew(call, &discovery.RenewRequest{InstanceId: me.InstanceId, Epoch: me.Epoch})
 		} else {
-			granted, err = registry.Register(ctx, me)
+			granted, err = registry.Register(call, me)
 		}
+		done()
 		if err != nil {
 			log.Printf("no lease, trying again: %v", err)
 			held, wait = held && status.Code(err) != codes.NotFound, time.Second/2

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from opentelemetry.trace import NoOpTracer
-
 from agents.telco_data import CustomerData
-from lmos_grpc.agent_service import AGENT_SERVICE, TurnExecutor, add_agent_service
 from lmos_grpc.clients.agent_client import AgentClient
-from lmos_grpc.conversation import MemoryTurnLog
 from lmos_grpc.domain.event import Clarification, TextDelta, TurnDone
 from lmos_grpc.domain.turn import ClarificationAnswer, Message, RouteHint, TurnRequest, User
-from lmos_grpc.rpc import open_channel, serve
-from lmos_grpc.sdk.agent_runner import AgentRunner
+from lmos_grpc.rpc import open_channel
+from lmos_grpc.sdk import AgentSettings, serve_agent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,8 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
     from lmos_grpc.domain.event import AgentEvent, EventBody, Outcome
-    from lmos_grpc.sdk import Agent
-    from lmos_grpc.sdk.turn_scope import LanguageModel
+    from lmos_grpc.sdk import Agent, ModelSettings
 
 TODAY = date(2025, 3, 14)
 
@@ -90,20 +84,13 @@ def _to(capability: str) -> RouteHint:
 
 
 @asynccontextmanager
-async def served(agent: Agent, *, model: LanguageModel | None = None) -> AsyncIterator[Caller]:
-    """Serves the agent until the block ends and gives a caller of it."""
-    runner = AgentRunner(agent, NoOpTracer(), model=model)
-    async with AsyncExitStack() as stack:
-        endings = await stack.enter_async_context(asyncio.TaskGroup())
-        executor = TurnExecutor(runner, MemoryTurnLog(), endings)
-        server = await stack.enter_async_context(
-            serve(
-                "127.0.0.1:0",
-                register=lambda server: add_agent_service(server, executor, runner.card),
-                services=[AGENT_SERVICE],
-            )
-        )
-        yield Caller(AgentClient(await stack.enter_async_context(open_channel(server.address))))
+async def served(agent: Agent, *, model: ModelSettings | None = None) -> AsyncIterator[Caller]:
+    """Serves the agent without a mesh until the block ends and gives a caller of it."""
+    async with (
+        serve_agent(agent, AgentSettings(mesh=None, model=model)) as place,
+        open_channel(place.address) as channel,
+    ):
+        yield Caller(AgentClient(channel))
 
 
 def fresh_data(patch: pytest.MonkeyPatch, directory: Path, agent_module: ModuleType) -> CustomerData:

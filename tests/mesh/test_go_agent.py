@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from lmos.agent.v1 import agent_event_pb2, agent_service_pb2, agent_service_pb2_
 from lmos.discovery.v1 import discovery_service_pb2 as pb
 from lmos.discovery.v1 import discovery_service_pb2_grpc, instance_pb2
 
+from lmos_grpc.discovery import GrpcCardProbe, RegistrationVerifier, open_registry, serve_discovery
 from lmos_grpc.domain.card import card_violations
 from lmos_grpc.wire.card import card_from_wire
 from tests.fakes.registry import FakeRegistry, instance
@@ -243,16 +244,36 @@ async def test_an_empty_message_is_refused_before_the_first_event(channel: grpc.
 
 async def test_it_leaves_live_sessions_to_the_mesh(channel: grpc.aio.Channel) -> None:
     stub: agent_service_pb2_grpc.AgentServiceAsyncStub = agent_service_pb2_grpc.AgentServiceStub(channel)  # type: ignore[assignment]  # as above
-    call = stub.Converse(iter([agent_service_pb2.ConverseRequest(sequence=1)]), timeout=PATIENCE_SECONDS)
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await call.read()
-    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert await stub.Converse(timeout=PATIENCE_SECONDS).code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_it_answers_health_checks(channel: grpc.aio.Channel) -> None:
     health = health_pb2_grpc.HealthStub(channel)
     checked = await health.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_SECONDS)
     assert checked.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_the_real_discovery_verifies_it_and_forgets_it_when_it_ends(program: Path) -> None:
+    changed = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        host = await stack.enter_async_context(open_registry(on_change=lambda _: changed.set()))
+        registry = host.registry
+        server = await stack.enter_async_context(
+            serve_discovery("127.0.0.1:0", registry, RegistrationVerifier(registry, GrpcCardProbe()))
+        )
+        process, address = await stack.enter_async_context(running(program, server.address))
+        await _until(lambda: bool(registry.instances()), changed)
+        [registered] = registry.instances()
+        assert (registered.card.name, registered.address) == ("roaming-agent", address)
+        process.terminate()
+        await _until(lambda: not registry.instances(), changed)
+
+
+async def _until(condition: Callable[[], bool], changed: asyncio.Event) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            await changed.wait()
+            changed.clear()
 
 
 @pytest.mark.mesh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ from agents.orders.agent import agent as orders
 from agents.telco_data import language_of
 from lmos_grpc.domain.card import card_violations
 from lmos_grpc.domain.event import Outcome
+from lmos_grpc.domain.turn import Message, TurnRequest, User
+from lmos_grpc.routing import Router
+from tests.fakes.registry import FakeRegistry, instance
 
 if TYPE_CHECKING:
     from lmos_grpc import Agent
@@ -77,3 +81,14 @@ def test_the_demo_has_no_field_that_its_head_does_not_explain() -> None:
         *("title", "text", "locale", "user", "conversation", "answer_option"),
         *("cancel_after_events", "expect_agents", "expect_outcome"),
     }
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: request["title"])
+def test_the_router_finds_who_the_demo_expects(request_: dict[str, Any]) -> None:
+    registry = FakeRegistry(*(replace(instance(agent.name, agent.name), card=agent.card) for agent in AGENTS))
+    user = User("C-1001", request_.get("locale", "en"))
+    decision = Router(registry.view).decide(TurnRequest(Message.from_user(request_["text"]), user=user))
+    found = [target.agent for target in decision.targets]
+    # Whom contracts hands over to is not the router's decision.
+    expected = request_["expect_agents"]
+    assert found == (expected[:1] if expected[:1] == [contracts.name] else expected)

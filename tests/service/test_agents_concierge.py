@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from agents.concierge import agent as concierge
 from lmos_grpc.domain.event import TextDelta
+from lmos_grpc.sdk import ModelSettings
+from tests.fakes.model_server import ModelServer, serve_model
 from tests.fakes.served_agent import served
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
-
-    from lmos_grpc.domain.event import Usage
-    from lmos_grpc.domain.turn import Message
-
-
-class ParrotModel:
-    """A language model that says what it heard."""
-
-    def __init__(self) -> None:
-        self.system = ""
-
-    async def stream(
-        self, messages: tuple[Message, ...], *, model: str, system: str, spent: Callable[[Usage], None]
-    ) -> AsyncGenerator[str, None]:
-        del model, spent
-        self.system = system
-        for message in messages:
-            yield f"{message.text}! "
-            yield f"{message.text}!"
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +35,17 @@ async def test_without_a_model_it_speaks_in_set_phrases_and_says_so(text: str, b
 
 
 async def test_with_a_model_its_answer_is_streamed_as_it_comes() -> None:
-    model = ParrotModel()
-    async with served(concierge.agent, model=model) as desk:
-        answer = await desk.ask("small-talk", "hello")
+    async with serve_model(ModelServer(pieces=("Hello", " yourself!"))) as server:
+        model = ModelSettings("tiny", base_url=server.base_url)
+        async with served(concierge.agent, model=model) as desk:
+            answer = await desk.ask("small-talk", "hello there")
     assert [body for body in answer.bodies if isinstance(body, TextDelta)] == [
-        TextDelta("hello! "),
-        TextDelta("hello!"),
+        TextDelta("Hello"),
+        TextDelta(" yourself!"),
     ]
-    assert "never make anything up" in model.system
+    system, user = server.asked[0].body["messages"]
+    assert (user["role"], user["content"]) == ("user", "hello there")
+    assert "never make anything up" in system["content"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.decision import DecisionMode
@@ -44,9 +45,16 @@ def by_ranking(case: Case, ranking: Ranking) -> Decision:
         return case.decision(DecisionMode.CLASSIFIED, reason, ranking, *_targets(case, spread), kind=kind)
     if len(rivals) > 1:
         reason = f"a close call, so the caller is asked: {', '.join(map(told, rivals))}"
-        return case.decision(DecisionMode.CLARIFICATION, reason, ranking)
+        return _with_options(case.decision(DecisionMode.CLARIFICATION, reason, ranking), rivals)
     reason = f"{told(rivals[0])}{_runner_up(ranking)}"
     return case.decision(DecisionMode.CLASSIFIED, reason, ranking, *_targets(case, rivals))
+
+
+def _with_options(decision: Decision, rivals: tuple[Score, ...]) -> Decision:
+    # Whoever asks the caller finds the options among the candidates: they are the chosen ones.
+    offered = {(each.offer.agent, each.offer.capability) for each in rivals}
+    marked = (replace(each, chosen=(each.agent, each.capability) in offered) for each in decision.candidates)
+    return replace(decision, candidates=tuple(marked))
 
 
 def _fallback(case: Case, ranking: Ranking) -> Decision:

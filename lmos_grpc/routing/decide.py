@@ -8,19 +8,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.conversation import ConversationState
-from lmos_grpc.domain.decision import DecisionMode, Exclusion
-from lmos_grpc.domain.event import ClarificationOption
 from lmos_grpc.domain.turn import Lane, Role, StrategyKind
 from lmos_grpc.errors import InvalidRequestError, MeshStartingError
 from lmos_grpc.routing.case import Case
 from lmos_grpc.routing.classified import by_ranking, several_intents
-from lmos_grpc.routing.classifier import Offer, Score
 from lmos_grpc.routing.continuation import by_answer, reply_to_question, stay_with_last
 from lmos_grpc.routing.explicit import by_name
 from lmos_grpc.routing.follow_up import after_dismissal
 from lmos_grpc.routing.governance import govern
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
-from lmos_grpc.routing.ranking import Ranking
 from lmos_grpc.routing.settings import RoutingSettings
 from lmos_grpc.routing.versions import VersionRange
 
@@ -64,7 +60,8 @@ class Router:
         self._unsubscribe()
 
     def decide(self, turn: TurnRequest, state: ConversationState = _NEW_CONVERSATION) -> Decision:
-        """Who gets the turn, and the whole story of why.
+        """Who gets the turn, and the whole story of why; where the caller has to be asked, the options are the
+        candidates that are marked as chosen.
 
         Raises:
             MeshStartingError: the registry has not been read yet.
@@ -80,26 +77,6 @@ class Router:
             reason=f"{decision.reason}{_notes(turn, decision)}",
             lane=Lane.MANAGED,
             elapsed=timedelta(seconds=self._clock() - started),
-        )
-
-    def options(self, decision: Decision) -> tuple[ClarificationOption, ...]:
-        """What the caller is asked to choose from, the best first; empty unless the decision is a clarification."""
-        if decision.mode is not DecisionMode.CLARIFICATION:
-            return ()
-        offers = (
-            Score(Offer(each.agent, each.capability, each.version, each.subset), each.score)
-            for each in decision.candidates
-            if each.exclusion is Exclusion.NONE
-        )
-        return tuple(self._option(each) for each in Ranking(tuple(offers), self._settings).rivals)
-
-    def _option(self, score: Score) -> ClarificationOption:
-        offer = score.offer
-        agent = self._view.agents.get(offer.key)
-        capability = agent.card.capability(offer.capability) if agent else None
-        label = (capability and (capability.name or capability.description)) or offer.capability.replace("-", " ")
-        return ClarificationOption(
-            f"{offer.agent}/{offer.capability}", label, offer.agent, offer.capability, score.value
         )
 
     def _check(self, turn: TurnRequest) -> None:

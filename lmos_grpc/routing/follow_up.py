@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 _ORDINALS = tuple(
     frozenset(words(each))
     for each in (
-        "1 1st first erste ersten erster erstes",
-        "2 2nd second zweite zweiten zweiter zweites",
-        "3 3rd third dritte dritten dritter drittes",
-        "4 4th fourth vierte vierten vierter viertes",
+        "1st first erste ersten erster erstes",
+        "2nd second zweite zweiten zweiter zweites",
+        "3rd third dritte dritten dritter drittes",
+        "4th fourth vierte vierten vierter viertes",
     )
 )
 _LAST = frozenset(words("last letzte letzten letzter letztes"))
@@ -41,6 +41,7 @@ _REFERRING = frozenset(
     )
 )
 _SHORT = 3
+_DIGITS = 3  # a longer number is no place in a list
 _DISMISSAL = re.compile(
     r"^\W*(?:never ?mind|forget (?:it|that)|no,? wait|egal|vergiss (?:es|das)|schon gut|stopp?)\b[\s,.!;:]*",
     re.IGNORECASE,
@@ -81,10 +82,14 @@ def after_dismissal(text: str) -> str | None:
 
 
 def _place(telling: set[str], count: int) -> int | None:
-    if telling and telling <= _LAST:
-        return count - 1
-    places = (place for place, names in enumerate(_ORDINALS[:count]) if telling and telling <= names)
-    return next(places, None)
+    if len(telling) != 1:
+        return None
+    [said] = telling
+    if said in _LAST:
+        return count - 1 if count else None
+    named = next((place for place, names in enumerate(_ORDINALS) if said in names), None)
+    place = int(said) - 1 if said.isdecimal() and len(said) < _DIGITS else named
+    return place if place is not None and 0 <= place < count else None
 
 
 def _words_of(option: ClarificationOption) -> set[str]:

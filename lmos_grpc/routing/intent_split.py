@@ -59,8 +59,9 @@ def _classified(text: str, start: int, end: int, rank: Callable[[str], Ranking])
     if len(part.split()) < _FEWEST_WORDS:
         return _Span(start, end, None)
     ranking = rank(part)
-    clear = len(ranking.rivals) == 1
-    return _Span(start, end, ranking.best if clear else None, distinct=ranking.distinct)
+    best = ranking.best
+    clear = best is not None and best.value >= ranking.settings.part and len(ranking.rivals) == 1
+    return _Span(start, end, best if clear else None, distinct=ranking.distinct)
 
 
 def _joined(spans: Iterator[_Span]) -> list[_Span]:

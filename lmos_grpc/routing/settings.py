@@ -12,6 +12,7 @@ class RoutingSettings:
     Attributes:
         fallback_agent: takes the turns that nothing fits; empty: the mesh abstains.
         accept: the score from which an offer counts as fitting.
+        part: the score that each part of a text needs, for the text to count as several requests.
         clear_odds: how many times the odds of the best have to be those of another agent, so that nobody is asked.
         shift: the score from which another topic takes a turn away from the agent that is waited on or talked to.
         locale_factor: what the score of an agent that does not say it speaks the language is multiplied by.
@@ -19,6 +20,7 @@ class RoutingSettings:
 
     fallback_agent: str = ""
     accept: float = 0.5
+    part: float = 0.6
     clear_odds: float = 1.7
     shift: float = 0.7
     locale_factor: float = 0.9

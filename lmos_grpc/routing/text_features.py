@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-FEATURES = 16_384
+FEATURES = 8_192
 LONGEST_TEXT = 2_000
 
 _WORD = re.compile(r"\w+")

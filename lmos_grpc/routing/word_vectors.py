@@ -30,7 +30,8 @@ class WordVectors:
 
     def embed(self, text: str) -> Floats:
         """The vector of the text, whatever its case."""
-        pieces = self._tokenizer.encode(text.casefold(), add_special_tokens=False).ids
+        encodable = text.casefold().encode("utf-8", "replace").decode()  # the tokenizer refuses lone surrogates
+        pieces = self._tokenizer.encode(encodable, add_special_tokens=False).ids
         if not pieces:
             return np.zeros(DIMENSIONS, dtype=np.float32)
         total: Floats = self._vectors[pieces].astype(np.float32).sum(axis=0)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from lmos_grpc.domain.card import AgentCard, AgentKey, Capability
+from typing import TYPE_CHECKING
+
+from lmos_grpc.clients.live_view import LiveView
+from lmos_grpc.domain.card import AgentCard, Capability
+from lmos_grpc.domain.instance import Instance, InstanceState, Lease, RegistryUpdate, SnapshotPart
+
+if TYPE_CHECKING:
+    from lmos_grpc.domain.card import AgentKey
 
 _BILL = {
     "en": (
@@ -219,3 +226,20 @@ ONE_INTENT_WITH_AND = (
     "I ordered a phone and a case and nothing has arrived",
     "terms and conditions of my contract",
 )
+
+
+def snapshot(*cards: AgentCard, draining: tuple[str, ...] = ()) -> RegistryUpdate:
+    """The registry with one instance of each card; those of the agents named as draining take no turns."""
+    instances = []
+    for card in cards:
+        lease = Lease(card.key.route, 1)
+        state = InstanceState.DRAINING if card.name in draining else InstanceState.READY
+        instances.append(Instance(lease.instance_id, "127.0.0.1:1", card, lease, state))
+    return RegistryUpdate(1, "", SnapshotPart(tuple(instances), first=True, last=True))
+
+
+def desk(*cards: AgentCard, draining: tuple[str, ...] = ()) -> LiveView:
+    """A live view of `snapshot`."""
+    view = LiveView()
+    view.apply(snapshot(*cards, draining=draining))
+    return view

@@ -1,0 +1,209 @@
+"""What the turns before have to say in a decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmos_grpc.domain.conversation import ConversationState, OpenQuestion
+from lmos_grpc.domain.decision import DecisionMode
+from lmos_grpc.domain.event import Clarification, ClarificationOption
+from lmos_grpc.domain.turn import CallContext, ClarificationAnswer, Message, Role, TextPart, TurnRequest
+from lmos_grpc.errors import AgentNotAllowedError, UnknownOptionError
+from lmos_grpc.routing import Router, RoutingSettings
+from lmos_grpc.routing.follow_up import option_meant
+from tests.fakes.telecom_desk import CARDS, CONTRACTS, desk
+
+if TYPE_CHECKING:
+    from lmos_grpc.domain.decision import Decision
+
+ROUTER = Router(desk(*CARDS), settings=RoutingSettings(fallback_agent="concierge-agent"))
+AFTER_BILLING = ConversationState(last_agent="billing-agent", last_capability="explain-bill", turn_count=1)
+CONFIRM = OpenQuestion(
+    Clarification(
+        "q1",
+        "Which contract shall end?",
+        (ClarificationOption("mobile", "Mobile contract"), ClarificationOption("home", "Home internet contract")),
+    ),
+    agent="contract-agent",
+    capability="cancel-contract",
+)
+MESH_ASKS = OpenQuestion(
+    Clarification(
+        "q2",
+        "What is it about?",
+        (
+            ClarificationOption("billing-agent/explain-bill", "Explain the bill", "billing-agent", "explain-bill"),
+            ClarificationOption("fault-agent/repair-line", "Repair the line", "fault-agent", "repair-line"),
+        ),
+    )
+)
+FREE_TEXT = OpenQuestion(Clarification("q3", "What is your customer number?"), "fault-agent", "repair-line")
+
+
+def say(text: str, *, answer: ClarificationAnswer | None = None) -> TurnRequest:
+    return TurnRequest(Message.from_user(text), answer=answer)
+
+
+def asked(question: OpenQuestion) -> ConversationState:
+    return ConversationState(question.agent, question.capability, question, 1)
+
+
+def target(decision: Decision) -> str:
+    return " ".join(f"{each.agent}/{each.capability}" for each in decision.targets)
+
+
+@pytest.mark.parametrize(
+    ("question", "option", "agent"),
+    [
+        (CONFIRM, "home", "contract-agent/cancel-contract"),
+        (MESH_ASKS, "fault-agent/repair-line", "fault-agent/repair-line"),
+        (FREE_TEXT, "", "fault-agent/repair-line"),
+        (CONFIRM, "", "contract-agent/cancel-contract"),
+    ],
+)
+def test_an_answer_goes_where_its_option_leads_or_to_who_asked(question: OpenQuestion, option: str, agent: str) -> None:
+    turn = say("my internet is down", answer=ClarificationAnswer(question.clarification.id, option))
+    decision = ROUTER.decide(turn, asked(question))
+    assert decision.mode is DecisionMode.CONVERSATION
+    assert target(decision) == agent
+
+
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [
+        (asked(CONFIRM), ClarificationAnswer("q1", "boat")),
+        (asked(CONFIRM), ClarificationAnswer("another", "home")),
+        (ConversationState(), ClarificationAnswer("q1", "home")),
+        (asked(FREE_TEXT), ClarificationAnswer("q3", "home")),
+    ],
+)
+def test_an_answer_to_what_was_not_asked_is_refused(state: ConversationState, answer: ClarificationAnswer) -> None:
+    with pytest.raises(UnknownOptionError):
+        ROUTER.decide(say("this one", answer=answer), state)
+
+
+def test_an_option_does_not_open_what_governance_closes() -> None:
+    router = Router(desk(*CARDS[:1], replace(CONTRACTS, tenants=frozenset({"other"}))))
+    with pytest.raises(AgentNotAllowedError):
+        router.decide(say("yes", answer=ClarificationAnswer("q1", "home")), asked(CONFIRM))
+
+
+@pytest.mark.parametrize("text", ["the second one", "2", "Repair the line", "die zweite bitte", "the line", "last one"])
+def test_the_words_of_an_option_choose_it(text: str) -> None:
+    decision = ROUTER.decide(say(text), asked(MESH_ASKS))
+    assert decision.mode is DecisionMode.CONVERSATION
+    assert target(decision) == "fault-agent/repair-line"
+
+
+@pytest.mark.parametrize("text", ["yes", "Ja, genau", "12345", "the blue one", "Main Street 5", "I am not sure", "no"])
+def test_who_asked_gets_the_reply(text: str) -> None:
+    assert target(ROUTER.decide(say(text), asked(FREE_TEXT))) == "fault-agent/repair-line"
+
+
+@pytest.mark.parametrize(
+    ("text", "agent"),
+    [
+        ("where is my parcel?", "order-agent/track-order"),
+        ("never mind, why is my bill so high", "billing-agent/explain-bill"),
+        ("Vergiss es, wo ist mein Paket?", "order-agent/track-order"),
+    ],
+)
+def test_a_clear_other_topic_moves_away_from_an_open_question(text: str, agent: str) -> None:
+    decision = ROUTER.decide(say(text), asked(FREE_TEXT))
+    assert decision.mode is DecisionMode.CLASSIFIED
+    assert target(decision) == agent
+
+
+def test_a_text_that_is_none_of_the_mesh_s_options_is_classified() -> None:
+    assert target(ROUTER.decide(say("where is my parcel"), asked(MESH_ASKS))) == "order-agent/track-order"
+
+
+def test_when_who_asked_is_gone_the_text_is_classified() -> None:
+    router = Router(desk(*(card for card in CARDS if card.name != "fault-agent")))
+    assert router.decide(say("12345"), asked(FREE_TEXT)).mode is DecisionMode.ABSTAINED
+
+
+@pytest.mark.parametrize(
+    "text", ["and the one before?", "ok", "42", "I do not understand that", "noch mal bitte", "what about it?"]
+)
+def test_a_follow_up_stays_with_the_last_agent(text: str) -> None:
+    decision = ROUTER.decide(say(text), AFTER_BILLING)
+    assert decision.mode is DecisionMode.CONVERSATION
+    assert target(decision) == "billing-agent/explain-bill"
+
+
+@pytest.mark.parametrize(
+    ("text", "agent"),
+    [
+        ("my internet is down", "fault-agent/repair-line"),
+        ("never mind, my internet is down", "fault-agent/repair-line"),
+        ("cancel my contract", "contract-agent/cancel-contract"),
+        ("set up direct debit", "billing-agent/manage-payment"),
+    ],
+)
+def test_a_clear_intent_goes_to_its_own_agent(text: str, agent: str) -> None:
+    decision = ROUTER.decide(say(text), AFTER_BILLING)
+    assert decision.mode is DecisionMode.CLASSIFIED
+    assert target(decision) == agent
+
+
+def test_out_of_scope_is_out_of_scope_in_a_conversation_too() -> None:
+    decision = ROUTER.decide(say("what is the capital of France"), AFTER_BILLING)
+    assert decision.mode is DecisionMode.FALLBACK
+
+
+def test_a_last_agent_that_may_not_have_the_turn_does_not_get_it() -> None:
+    turn = replace(say("and the one before?"), context=CallContext(visited=("billing-agent",)))
+    assert "billing-agent" not in target(ROUTER.decide(turn, AFTER_BILLING))
+
+
+def test_a_history_that_the_caller_keeps_tells_who_had_the_last_turn() -> None:
+    history = (Message.from_user("hello"), Message(Role.AGENT, (TextPart("Your bill …"),), agent="billing-agent"))
+    decision = ROUTER.decide(replace(say("and the one before?"), history=history))
+    assert target(decision) == "billing-agent/"
+
+
+OPTIONS = (
+    ClarificationOption("a", "Cancel the mobile contract"),
+    ClarificationOption("b", "Cancel the home contract"),
+    ClarificationOption("c", "Keep everything"),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("a", "a"),
+        ("B ", "b"),
+        ("cancel the home contract", "b"),
+        ("the home contract please", "b"),
+        ("mobile", "a"),
+        ("I'd like the third option", "c"),
+        ("Nummer 1 bitte", "a"),
+        ("das letzte", "c"),
+        ("please keep everything as it is", "c"),
+        ("cancel", None),
+        ("the fourth one", None),
+        ("my internet is down", None),
+        ("", None),
+        ("the", None),
+        ("first or second", None),
+    ],
+)
+def test_an_option_is_meant_when_exactly_one_fits(text: str, option: str | None) -> None:
+    meant = option_meant(text, OPTIONS)
+    assert (meant.id if meant else None) == option
+
+
+@pytest.mark.parametrize("text", ["the last one", "1", "0", "first", ""])
+def test_where_nothing_was_offered_nothing_is_meant(text: str) -> None:
+    assert option_meant(text, ()) is None
+
+
+def test_a_number_names_any_place_in_a_long_list() -> None:
+    options = tuple(ClarificationOption(f"o{each}", f"Option {each}") for each in "abcdefghijkl")
+    assert option_meant("number 12", options) is options[11]
+    assert option_meant("13", options) is None

@@ -37,14 +37,14 @@ class PlainAgent(agent_service_pb2_grpc.AgentServiceServicer):
         self.steps = asyncio.Semaphore(0)
         self.health = health.aio.HealthServicer()
 
-    async def GetAgentCard(
+    async def GetAgentCard(  # noqa: N802 - the name in the contract
         self, request: agent_service_pb2.GetAgentCardRequest, context: Context
     ) -> agent_service_pb2.GetAgentCardResponse:
         del request
         self._note(context)
         return agent_service_pb2.GetAgentCardResponse(card=agent_card_pb2.AgentCard(name=self.label, version="1.0.0"))
 
-    async def Invoke(
+    async def Invoke(  # noqa: N802 - the name in the contract
         self, request: agent_service_pb2.InvokeRequest, context: Context
     ) -> AsyncIterator[agent_service_pb2.InvokeResponse]:
         self._note(context)
@@ -57,7 +57,7 @@ class PlainAgent(agent_service_pb2_grpc.AgentServiceServicer):
             yield agent_service_pb2.InvokeResponse(event=event)
             sequence += 1
 
-    async def Converse(
+    async def Converse(  # noqa: N802 - the name in the contract
         self, requests: AsyncIterator[agent_service_pb2.ConverseRequest], context: Context
     ) -> AsyncIterator[agent_service_pb2.ConverseResponse]:
         self._note(context)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 import pytest
-from grpc_health.v1 import health
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from lmos.agent.v1 import agent_service_pb2, agent_service_pb2_grpc, message_pb2
 from lmos.discovery.v1 import discovery_service_pb2, discovery_service_pb2_grpc
@@ -31,13 +33,13 @@ if TYPE_CHECKING:
 class FakeDiscovery(discovery_service_pb2_grpc.DiscoveryServiceServicer):
     """Knows nobody."""
 
-    async def ListAgents(
+    async def ListAgents(  # noqa: N802 - the name in the contract
         self, request: discovery_service_pb2.ListAgentsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> discovery_service_pb2.ListAgentsResponse:
         del request, context
-        return discovery_service_pb2.ListAgentsResponse(next_page_token="more")
+        return discovery_service_pb2.ListAgentsResponse(next_page_token="more")  # noqa: S106 - no secret
 
-    async def Renew(
+    async def Renew(  # noqa: N802 - the name in the contract
         self, request: discovery_service_pb2.RenewRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> discovery_service_pb2.RenewResponse:
         del request, context
@@ -45,9 +47,7 @@ class FakeDiscovery(discovery_service_pb2_grpc.DiscoveryServiceServicer):
 
 
 @asynccontextmanager
-async def server_of(
-    *register: Callable[[grpc.aio.Server], None], address: str = "127.0.0.1:0"
-) -> AsyncIterator[str]:
+async def server_of(*register: Callable[[grpc.aio.Server], None], address: str = "127.0.0.1:0") -> AsyncIterator[str]:
     """A bare gRPC server; gives its address."""
     server = grpc.aio.server()
     for each in register:
@@ -70,7 +70,8 @@ class Mesh:
     edge: grpc.aio.Channel
     internal: grpc.aio.Channel
     ads_address: str
-    refused: list[tuple[str, str]] = field(default_factory=list)
+    stop_orchestrator: Callable[[], Awaitable[None]]
+    stop_control_plane: Callable[[], Awaitable[None]]
 
     def text(
         self, said: str, *, agent: str = "billing", conversation: str = "", on: grpc.aio.Channel | None = None
@@ -88,18 +89,60 @@ def turn(channel: grpc.aio.Channel, said: str, *metadata: tuple[str, str]) -> gr
     return stub.Invoke(request, metadata=metadata, timeout=20)
 
 
-async def answer(call: AsyncIterator[agent_service_pb2.InvokeResponse]) -> str:
+def bare(channel: grpc.aio.Channel, method: str) -> grpc.aio.UnaryUnaryCall[Any, Any]:
+    """A call of a method with nothing in it."""
+    call: grpc.aio.UnaryUnaryMultiCallable[Any, Any] = channel.unary_unary(method)
+    return call(b"", timeout=5)
+
+
+async def answer(call: AsyncIterable[agent_service_pb2.InvokeResponse]) -> str:
     """The text of a whole turn."""
     return "".join([response.event.text_delta.text async for response in call])
 
 
-async def failure(call: Awaitable[Any] | AsyncIterator[Any]) -> tuple[grpc.StatusCode, str, str]:
+async def failure(call: Awaitable[Any] | AsyncIterable[Any]) -> tuple[grpc.StatusCode, str, str]:
     """Code, reason and message of a call that has to fail."""
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await answer(call) if hasattr(call, "__aiter__") else await call
+        await (answer(call) if isinstance(call, AsyncIterable) else call)
     error = raised.value
     reason = dict(error.trailing_metadata() or ()).get("x-lmos-error-reason", "")
     return error.code(), str(reason), error.details() or ""
+
+
+async def only(mesh: Mesh, label: str) -> bool:
+    """Whether all conversations are answered by that instance, without failing and without hanging."""
+    try:
+        async with asyncio.timeout(0.5):
+            return {await answer(mesh.text("hello", conversation=f"c{number}")) for number in range(8)} == {label}
+    except (grpc.aio.AioRpcError, TimeoutError):
+        return False
+
+
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 5) -> None:
+    async with asyncio.timeout(seconds):
+        while not await holds():  # noqa: ASYNC110 - Envoy sets no event of ours
+            await asyncio.sleep(0.02)
+
+
+async def until_answering(mesh: Mesh, label: str) -> None:
+    async def answering() -> bool:
+        try:
+            return any([await answer(mesh.text("hello", conversation=str(each))) == label for each in range(8)])
+        except grpc.aio.AioRpcError:
+            return False
+
+    await until(answering)
+
+
+async def until_failing(mesh: Mesh, reason: str) -> None:
+    async def failing() -> bool:
+        try:
+            await answer(mesh.text("hello"))
+        except grpc.aio.AioRpcError as error:
+            return dict(error.trailing_metadata() or ()).get("x-lmos-error-reason") == reason
+        return False
+
+    await until(failing)
 
 
 @asynccontextmanager
@@ -117,14 +160,14 @@ async def running_mesh(
     state: Path, registry: FakeRegistry, *, otlp: str | None = None, ads: AdsService | None = None
 ) -> AsyncIterator[Mesh]:
     """The mesh around one Envoy: an orchestrator and discovery stand-in, the control plane, and reflection."""
-    refused: list[tuple[str, str]] = []
-    ads = ads or AdsService(registry.view, on_nack=lambda name, message: refused.append((name, message)))
+    ads = ads or AdsService(registry.view)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        orchestrator = await enter(serving(PlainAgent("orchestrator")))
+        first, second = await enter(AsyncExitStack()), await enter(AsyncExitStack())
+        orchestrator = await first.enter_async_context(serving(PlainAgent("orchestrator")))
         discovery = await enter(server_of(_add_discovery))
         public = await enter(server_of(_add_reflection))
-        ads_address = await enter(server_of(ads.add_to_server))
+        ads_address = await second.enter_async_context(server_of(ads.add_to_server))
         settings = EnvoySettings(
             orchestrator=(orchestrator.address,),
             discovery=(discovery,),
@@ -140,18 +183,19 @@ async def running_mesh(
         envoy = await enter(run_envoy(settings, log_path=state / "envoy.log"))
         edge = await enter(grpc.aio.insecure_channel(f"127.0.0.1:{envoy.edge_port}"))
         internal = await enter(grpc.aio.insecure_channel(f"127.0.0.1:{envoy.internal_port}"))
-        yield Mesh(registry, orchestrator, envoy, edge, internal, ads_address, refused)
+        yield Mesh(registry, orchestrator, envoy, edge, internal, ads_address, first.aclose, second.aclose)
 
 
 def _add_discovery(server: grpc.aio.Server) -> None:
-    discovery_service_pb2_grpc.add_DiscoveryServiceServicer_to_server(FakeDiscovery(), server)
+    discovery_service_pb2_grpc.add_DiscoveryServiceServicer_to_server(
+        FakeDiscovery(),  # type: ignore[abstract]  # what is not overridden answers UNIMPLEMENTED
+        server,
+    )
 
 
 def _add_reflection(server: grpc.aio.Server) -> None:
     reflection.enable_server_reflection(["lmos.agent.v1.AgentService", reflection.SERVICE_NAME], server)
-    from grpc_health.v1 import health_pb2_grpc
-
-    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -14,13 +13,25 @@ from lmos_grpc.control_plane import AdsService
 from lmos_grpc.control_plane.cluster import Endpoint, cluster_resource
 from tests.fakes.plain_agent import PlainAgent, serving
 from tests.fakes.registry import DRAINING, instance
-from tests.mesh.conftest import Mesh, answer, failure, plain_agents, running_mesh, turn
+from tests.mesh.conftest import (
+    answer,
+    bare,
+    failure,
+    only,
+    plain_agents,
+    running_mesh,
+    turn,
+    until,
+    until_answering,
+    until_failing,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lmos_grpc.control_plane.envoy_messages import Resource
     from tests.fakes.registry import FakeRegistry
+    from tests.mesh.conftest import Mesh
 
 
 async def test_a_registered_agent_answers_under_its_route(mesh: Mesh) -> None:
@@ -45,6 +56,22 @@ async def test_an_unknown_agent_is_told_at_once_by_name_and_reason(mesh: Mesh) -
     assert time.monotonic() - started < 1.0
 
 
+async def test_an_unknown_agent_is_told_at_once_every_time_it_is_called(mesh: Mesh) -> None:
+    started = time.monotonic()
+    for _ in range(5):
+        assert (await failure(mesh.text("hello", agent="nobody")))[1] == "UNKNOWN_AGENT"
+    assert time.monotonic() - started < 1.0
+
+
+async def test_a_route_that_can_be_no_agents_is_told_at_once_every_time(mesh: Mesh) -> None:
+    started = time.monotonic()
+    for _ in range(3):
+        code, reason, message = await failure(turn(mesh.internal, "hello", ("x-lmos-route", "billing")))
+        assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+        assert "name/version/subset" in message
+    assert time.monotonic() - started < 1.0
+
+
 async def test_an_agent_without_a_healthy_instance_is_told_by_name_and_reason(mesh: Mesh) -> None:
     async with serving(PlainAgent("b1")) as agent:
         mesh.registry.put(instance("billing", agent.address, state=DRAINING))
@@ -65,21 +92,22 @@ async def test_both_listeners_lead_to_discovery(mesh: Mesh) -> None:
     for channel in (mesh.edge, mesh.internal):
         stub: Any = discovery_service_pb2_grpc.DiscoveryServiceStub(channel)
         listed = await stub.ListAgents(discovery_service_pb2.ListAgentsRequest(), timeout=5)
-        assert listed.next_page_token == "more"
+        assert listed.next_page_token == "more"  # noqa: S105 - no secret
 
 
 async def test_a_method_that_is_not_ours_is_unimplemented_with_a_readable_message(mesh: Mesh) -> None:
     for channel in (mesh.edge, mesh.internal):
-        code, _, message = await failure(channel.unary_unary("/a.B/C")(b"", timeout=5))
+        code, _, message = await failure(bare(channel, "/a.B/C"))
         assert code is grpc.StatusCode.UNIMPLEMENTED
         assert "no such service" in message
 
 
 async def test_a_part_of_the_mesh_that_is_away_is_told_by_name_and_reason(mesh: Mesh) -> None:
-    code, reason, message = await failure(
-        mesh.internal.unary_unary("/lmos.conversation.v1.ConversationService/GetConversation")(b"", timeout=5)
-    )
-    assert code is grpc.StatusCode.UNIMPLEMENTED, (reason, message)  # it reached the stand-in, which has no log
+    await mesh.stop_orchestrator()
+    for channel in (mesh.edge, mesh.internal):
+        code, reason, message = await failure(turn(channel, "hello"))
+        assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "UNREACHABLE")
+        assert "orchestrator" in message
 
 
 async def test_a_draining_instance_gets_no_new_turn_and_ends_the_one_it_has(mesh: Mesh) -> None:
@@ -159,34 +187,3 @@ async def test_a_cluster_that_envoy_refuses_is_named_and_harms_no_other(tmp_path
             assert await answer(mesh.text("hello")) == "b1"
     assert [name for name, _ in refused] == ["poison/1.0.0/stable"]
     assert (reason, took < 1.0) == ("UNKNOWN_AGENT", True)
-
-
-async def only(mesh: Mesh, label: str) -> bool:
-    return {await answer(mesh.text("hello", conversation=f"c{number}")) for number in range(8)} == {label}
-
-
-async def until(holds: Any) -> None:
-    async with asyncio.timeout(5):
-        while not await holds():
-            await asyncio.sleep(0.02)  # between looks, not instead of one
-
-
-async def until_answering(mesh: Mesh, label: str) -> None:
-    async def answering() -> bool:
-        try:
-            return any([await answer(mesh.text("hello", conversation=str(each))) == label for each in range(8)])
-        except grpc.aio.AioRpcError:
-            return False
-
-    await until(answering)
-
-
-async def until_failing(mesh: Mesh, reason: str) -> None:
-    async def failing() -> bool:
-        try:
-            await answer(mesh.text("hello"))
-        except grpc.aio.AioRpcError as error:
-            return dict(error.trailing_metadata() or ()).get("x-lmos-error-reason") == reason
-        return False
-
-    await until(failing)

@@ -70,7 +70,7 @@ class ScriptedAgent:
 @asynccontextmanager
 async def serve_scripted(agent: ScriptedAgent) -> AsyncIterator[str]:
     """Serves the agent on a free loopback port and gives its address."""
-    async with asyncio.TaskGroup() as endings:
+    async with bare_errors(), asyncio.TaskGroup() as endings:
         executor = TurnExecutor(agent, MemoryTurnLog(), endings)
         async with serve(
             "127.0.0.1:0",
@@ -78,6 +78,18 @@ async def serve_scripted(agent: ScriptedAgent) -> AsyncIterator[str]:
             services=[AGENT_SERVICE],
         ) as server:
             yield server.address
+
+
+@asynccontextmanager
+async def bare_errors() -> AsyncIterator[None]:
+    """Lets a test see the error that it caused instead of the group that a TaskGroup makes of it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
 
 
 def instance_of(agent: ScriptedAgent, address: str) -> Instance:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -31,7 +31,7 @@ class Session:
     def __init__(self, call: Any) -> None:  # Any: grpc.aio's stubs and its calls disagree
         self._call = call
 
-    async def say(self, **member: object) -> None:
+    async def say(self, **member: Any) -> None:  # Any: one member of the oneof
         await self._call.write(pb.ConverseRequest(**member))
 
     async def text(self, text: str, turn_id: str = "") -> None:
@@ -53,8 +53,9 @@ class Session:
         await self._call.done_writing()
 
     async def ends(self) -> grpc.StatusCode:
-        while await asyncio.wait_for(self._call.read(), 5) is not grpc.aio.EOF:
-            pass
+        with suppress(grpc.aio.AioRpcError):
+            while await asyncio.wait_for(self._call.read(), 5) is not grpc.aio.EOF:
+                pass
         code: grpc.StatusCode = await self._call.code()
         return code
 
@@ -62,7 +63,8 @@ class Session:
 @asynccontextmanager
 async def session_with(agent: ScriptedAgent, *, start: bool = True) -> AsyncIterator[Session]:
     async with serve_scripted(agent) as address, open_channel(address) as channel:
-        session = Session(AgentServiceStub(channel).Converse())
+        call: Any = AgentServiceStub(channel).Converse  # Any: the stub knows only the iterator form
+        session = Session(call())
         if start:
             await session.say(start=live_pb.SessionStart(conversation_id="call-1", locale="de"))
             assert (await session.hear()).session_ready.conversation_id == "call-1"

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.event import (
         AgentEvent,
     )
+    from lmos_grpc.rpc.typing import Context
 
 SECOND = timedelta(seconds=1)
 
@@ -263,7 +264,7 @@ async def test_a_slow_caller_slows_the_agents_down() -> None:
 
     async def floods(_: TurnRequest, emit: Emit) -> None:
         nonlocal sent
-        for _ in range(4_000):
+        for _chunk in range(4_000):
             await emit(TextDelta("x" * 10_000))
             sent += 1
 
@@ -355,22 +356,34 @@ async def test_usage_of_all_branches_is_added_up() -> None:
     assert (usage.model, usage.input_tokens, usage.output_tokens) == ("m", 20, 40)
 
 
-class Raw(AgentServiceServicer):
+class Unimplemented(AgentServiceServicer):
+    """An agent that has only what a test gives it."""
+
+    async def GetAgentCard(self, _: pb.GetAgentCardRequest, __: Context) -> pb.GetAgentCardResponse:  # noqa: N802
+        return pb.GetAgentCardResponse()
+
+    async def Converse(  # noqa: N802
+        self, _: object, __: Context
+    ) -> AsyncIterator[pb.ConverseResponse]:
+        yield pb.ConverseResponse()
+
+
+class Raw(Unimplemented):
     """An agent that sends what the test says, whatever the contract says."""
 
     def __init__(self, *events: event_pb.AgentEvent, ends: bool = True) -> None:
         self._events = events
         self._ends = ends
 
-    async def Invoke(self, request: pb.InvokeRequest, context: object) -> AsyncIterator[pb.InvokeResponse]:  # type: ignore[override] # noqa: ARG002, N802
+    async def Invoke(self, _: pb.InvokeRequest, __: Context) -> AsyncIterator[pb.InvokeResponse]:  # noqa: N802
         for event in self._events:
             yield pb.InvokeResponse(event=event)
         if not self._ends:
             await asyncio.Event().wait()
 
 
-def numbered(number: int, **member: object) -> event_pb.AgentEvent:
-    return event_pb.AgentEvent(sequence=number, turn_id="t", **member)  # type: ignore[arg-type] # one member of the oneof
+def numbered(number: int, **member: Any) -> event_pb.AgentEvent:  # Any: one member of the oneof
+    return event_pb.AgentEvent(sequence=number, turn_id="t", **member)
 
 
 ACCEPTED = numbered(1, accepted=event_pb.Accepted())
@@ -461,8 +474,8 @@ async def grpc_server_that_dies() -> AsyncIterator[str]:
     """A server that stops without grace as soon as it has sent a first delta."""
     server = grpc.aio.server()
 
-    class Dying(AgentServiceServicer):
-        async def Invoke(self, request: pb.InvokeRequest, context: object) -> AsyncIterator[pb.InvokeResponse]:  # type: ignore[override] # noqa: ARG002, N802
+    class Dying(Unimplemented):
+        async def Invoke(self, _: pb.InvokeRequest, __: Context) -> AsyncIterator[pb.InvokeResponse]:  # noqa: N802
             yield pb.InvokeResponse(event=ACCEPTED)
             yield pb.InvokeResponse(event=numbered(2, text_delta=DELTA))
             stopping.append(asyncio.ensure_future(server.stop(None)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from dataclasses import dataclass
+from enum import IntEnum
 
 # Agents renew at a third of their TTL. Who is silent for 0.6 of it missed a renewal and most of a second one:
 # when everybody is cut off at once, all are late by the time that the first of them is due.
@@ -16,23 +17,31 @@ _FEW_LEASES = 5
 _FEW_LATE = 3
 
 
+class _Hold(IntEnum):
+    """How far leases that are due are held."""
+
+    NO = 0
+    FOR_A_TIME = 1
+    UNTIL_RENEWALS_COME = 2
+
+
 @dataclass(slots=True)
 class _Lease:
     ttl: float
-    renewed_at: float
+    since: float
     wakeup: int
 
     @property
     def late_at(self) -> float:
-        return self.renewed_at + _LATE_AFTER_TTLS * self.ttl
+        return self.since + _LATE_AFTER_TTLS * self.ttl
 
     @property
     def due_at(self) -> float:
-        return self.renewed_at + self.ttl
+        return self.since + self.ttl
 
     @property
     def held_until(self) -> float:
-        return self.renewed_at + _HELD_FOR_TTLS * self.ttl
+        return self.since + _HELD_FOR_TTLS * self.ttl
 
 
 class LeaseTable:
@@ -47,6 +56,7 @@ class LeaseTable:
     * A majority is on time: who is silent is held for 6 TTLs, and then goes; the others show that we can be reached.
     * No majority is on time: nobody goes, because it may well be us who are cut off.
 
+    When things get better, who is still silent gets another TTL: renewals do not come back all in one moment.
     Nothing scans all leases: a heap holds one wake-up per lease, and a renewal does not touch it.
     """
 
@@ -56,6 +66,7 @@ class LeaseTable:
         self._serial = itertools.count()
         self._late: set[str] = set()
         self._due: dict[str, None] = {}
+        self._hold = _Hold.NO
 
     def __len__(self) -> int:
         return len(self._leases)
@@ -70,9 +81,8 @@ class LeaseTable:
 
     @property
     def holding(self) -> bool:
-        """Whether leases that are due are held, because too many are silent at once."""
-        late, total = len(self._late), len(self._leases)
-        return total >= _FEW_LEASES and late >= _FEW_LATE and self._share_on_time < _ENOUGH_ON_TIME
+        """Whether leases that are due are held because too many are silent at once, as of the last `expire`."""
+        return self._hold is not _Hold.NO
 
     @property
     def next_wakeup(self) -> float | None:
@@ -88,7 +98,7 @@ class LeaseTable:
     def renew(self, instance_id: str, *, now: float) -> None:
         """Begins the time of a running lease anew."""
         lease = self._leases[instance_id]
-        lease.renewed_at = now
+        lease.since = now
         self._late.discard(instance_id)
         if instance_id in self._due:
             del self._due[instance_id]
@@ -107,14 +117,26 @@ class LeaseTable:
             lease = self._leases.get(instance_id)
             if lease is not None and lease.wakeup == serial:
                 self._look_at(instance_id, lease, now)
+        before, self._hold = self._hold, self._wanted_hold()
+        if self._hold < before:
+            self._give_time(now)
         gone = self._run_out(now)
         for instance_id in gone:
             self.drop(instance_id)
         return gone
 
-    @property
-    def _share_on_time(self) -> float:
-        return 1 - len(self._late) / len(self._leases)
+    def _wanted_hold(self) -> _Hold:
+        late, total = len(self._late), len(self._leases)
+        if total < _FEW_LEASES or late < _FEW_LATE or late <= (1 - _ENOUGH_ON_TIME) * total:
+            return _Hold.NO
+        return _Hold.FOR_A_TIME if late <= (1 - _MAJORITY_ON_TIME) * total else _Hold.UNTIL_RENEWALS_COME
+
+    def _give_time(self, now: float) -> None:
+        for instance_id in self._due:
+            lease = self._leases[instance_id]
+            lease.since = now
+            self._wake(instance_id, lease, lease.due_at)
+        self._due.clear()
 
     def _look_at(self, instance_id: str, lease: _Lease, now: float) -> None:
         if now < lease.late_at:
@@ -127,11 +149,13 @@ class LeaseTable:
             self._due[instance_id] = None
 
     def _run_out(self, now: float) -> tuple[str, ...]:
-        if not self.holding:
-            return tuple(self._due)
-        if self._share_on_time < _MAJORITY_ON_TIME:
-            return ()
-        return tuple(each for each in self._due if self._leases[each].held_until <= now)
+        match self._hold:
+            case _Hold.NO:
+                return tuple(self._due)
+            case _Hold.FOR_A_TIME:
+                return tuple(each for each in self._due if self._leases[each].held_until <= now)
+            case _Hold.UNTIL_RENEWALS_COME:
+                return ()
 
     def _wake(self, instance_id: str, lease: _Lease, at: float) -> None:
         lease.wakeup = next(self._serial)

@@ -227,6 +227,4 @@ class Registry:
                 len(self._leases),
             )
         else:
-            _LOG.warning(
-                "renewals come again: %d leases, %d late; leases run out as usual", len(self._leases), self._leases.late
-            )
+            _LOG.warning("leases run out as usual again: %d of %d are late", self._leases.late, len(self._leases))

@@ -47,6 +47,7 @@ class Watch:
     ) -> None:
         self._log = log
         self._settings = settings
+        self._began_at = log.revision
         position = log.position(resume_token)
         self._revision = log.revision if position is None else position
         self._parts = deque(_parts(instances()) if position is None else ())
@@ -79,17 +80,20 @@ class Watch:
     def _next_change(self) -> RegistryUpdate | None:
         if self._ended:
             raise ShuttingDownError("discovery is shutting down; watch again with the last resume token")
-        behind = self._log.revision - self._revision
-        if behind > self._settings.max_lag:
+        update = self._log.after(self._revision)
+        if self._is_too_slow() or (update is None and self._revision < self._log.revision):
             raise WatchTooSlowError(
-                f"the watcher is {behind} changes behind, {self._settings.max_lag} are allowed; "
-                "read faster, and watch again with the resume token",
+                f"the watcher is {self._log.revision - self._revision} changes behind, {self._settings.max_lag} are "
+                "allowed; read faster, and watch again with the resume token",
                 resume_token=self._log.token(self._revision),
             )
-        update = self._log.after(self._revision)
         if update is not None:
             self._revision = update.revision
         return update
+
+    def _is_too_slow(self) -> bool:
+        # What was missed before the watch began is no sign of slowness, or who was cut off would be so for ever.
+        return self._log.revision - max(self._revision, self._began_at) > self._settings.max_lag
 
     async def _news(self) -> bool:
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lmos_grpc.control_plane.endpoint import lb_endpoint, resolution, split_address
+from lmos_grpc.control_plane.endpoint import is_ip, lb_endpoint, resolution, split_address
 from lmos_grpc.control_plane.local_reply import local_reply_config
 from lmos_grpc.errors import InvalidConfigurationError
 
@@ -24,7 +24,7 @@ _DESCRIPTORS = "lmos_descriptors.binpb"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvoySettings:
-    """What differs from one mesh to another. Addresses are `host:port`; port 0 in a listener means any free one.
+    """What differs from one mesh to another. Addresses are `host:port`; a listener has an IP address, port 0: any.
 
     `reflection` is the server that answers reflection and health for all public services. `otlp` None means no
     traces, `access_log` None no access log. `allowed_origins` are web origins (CORS), `*` for any.
@@ -51,12 +51,10 @@ def render_bootstrap(settings: EnvoySettings) -> str:
     """The whole bootstrap as YAML; it names no other file.
 
     Raises:
-        InvalidConfigurationError: an address is not `host:port`.
+        InvalidConfigurationError: an address is not `host:port`, or a listener's host is a name.
     """
-    edge = _listener("edge", settings, {"EDGE_HOST": settings.edge_host, "EDGE_PORT": settings.edge_port})
-    internal = _listener(
-        "internal", settings, {"INTERNAL_HOST": settings.internal_host, "INTERNAL_PORT": settings.internal_port}
-    )
+    edge = _listener("edge", settings, settings.edge_host, settings.edge_port)
+    internal = _listener("internal", settings, settings.internal_host, settings.internal_port)
     values: dict[str, object] = {
         "NODE_ID": settings.node_id,
         "ADMIN_PORT": settings.admin_port,
@@ -72,12 +70,17 @@ def render_bootstrap(settings: EnvoySettings) -> str:
     return yaml.dump(_filled("bootstrap.yaml", values), Dumper=_PlainDumper, sort_keys=False, width=120)
 
 
-def _listener(name: str, settings: EnvoySettings, address: Mapping[str, object]) -> object:
+def _listener(name: str, settings: EnvoySettings, host: str, port: int) -> object:
+    if not is_ip(host):
+        raise InvalidConfigurationError(
+            f"Envoy cannot listen on {host!r} ({name}): give an IP address, such as 127.0.0.1"
+        )
     service = f"lmos-{name}"
     values: dict[str, object] = {
-        **address,
-        f"{name.upper()}_TRACING": _tracing(settings, service).get("tracing"),
-        f"{name.upper()}_ACCESS_LOG": _access_log(settings, service),
+        "HOST": host,
+        "PORT": port,
+        "TRACING": _tracing(settings, service).get("tracing"),
+        "ACCESS_LOG": _access_log(settings, service),
         "LOCAL_REPLIES": local_reply_config(_parsed("local_replies.yaml")),
         "ALLOWED_ORIGINS": [{"exact": origin} for origin in settings.allowed_origins],
         "DESCRIPTORS": base64.b64encode(_folder().joinpath(_DESCRIPTORS).read_bytes()).decode(),

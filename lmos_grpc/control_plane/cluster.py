@@ -106,13 +106,15 @@ def _http_options() -> dict[str, object]:
 
 def _health_check() -> dict[str, object]:
     return {
-        "timeout": "2s",
+        # Below the time that a first call waits for its cluster (on_demand), which includes a first check.
+        "timeout": "1s",
         "interval": "0.5s",
         # Envoy's default is 60 s for a cluster that had no call yet.
         "no_traffic_interval": "0.5s",
         "no_traffic_healthy_interval": "0.5s",
         "unhealthy_interval": "0.5s",
-        "unhealthy_threshold": 2,
+        # A hung instance is out within 5 s; one that is merely busy for a second or two stays.
+        "unhealthy_threshold": 3,
         "healthy_threshold": 1,
         "grpc_health_check": {},
     }

@@ -29,10 +29,11 @@ def lb_endpoint(host: str, port: int, *, draining: bool = False) -> dict[str, ob
 
 def resolution(hosts: Iterable[str]) -> str:
     """The kind of cluster that can hold these hosts: with fixed IP addresses, or with names to be resolved."""
-    return "STATIC" if all(_is_ip(host) for host in hosts) else "STRICT_DNS"
+    return "STATIC" if all(is_ip(host) for host in hosts) else "STRICT_DNS"
 
 
-def _is_ip(host: str) -> bool:
+def is_ip(host: str) -> bool:
+    """Whether the host is an IP address and no name."""
     try:
         ip_address(host)
     except ValueError:

@@ -52,11 +52,12 @@ async def run_envoy(
         InvalidConfigurationError: an address in the settings is none.
     """
     path = binary or find_envoy()
+    rendered = render_bootstrap(settings)
     _require_free_ports(settings)
     bootstrap = log_path.with_name("envoy-bootstrap.yaml")
     admin_address = log_path.with_name("envoy-admin-address.txt")
     admin_address.unlink(missing_ok=True)
-    bootstrap.write_text(render_bootstrap(settings), "utf-8")
+    bootstrap.write_text(rendered, "utf-8")
     process = await _start(path, settings.concurrency, bootstrap, admin_address, log_path)
     try:
         yield await _ready(process, admin_address, log_path)

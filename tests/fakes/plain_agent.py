@@ -6,6 +6,8 @@
     fail early    UNAVAILABLE before the first event
     fail late     accepted, then UNAVAILABLE
 
+A live session echoes what is typed, and ends with UNAVAILABLE at `fail early`.
+
 Run as a program it prints its address and serves until it is killed.
 """
 
@@ -62,6 +64,8 @@ class PlainAgent(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> AsyncIterator[agent_service_pb2.ConverseResponse]:
         self._note(context)
         async for request in requests:
+            if request.user_text.text == "fail early":
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
             delta = agent_event_pb2.TextDelta(text=request.user_text.text)
             event = agent_event_pb2.AgentEvent(sequence=request.sequence, text_delta=delta)
             yield agent_service_pb2.ConverseResponse(event=event)

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc.aio
 import pytest
@@ -18,6 +18,9 @@ from lmos_grpc.control_plane.bootstrap import EnvoySettings
 from lmos_grpc.control_plane.envoy_process import find_envoy, run_envoy
 from lmos_grpc.errors import EnvironmentFaultError
 from tests.mesh.conftest import bare, failure, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOWHERE = ("127.0.0.1:1",)
 SETTINGS = EnvoySettings(
@@ -85,9 +88,11 @@ async def test_a_binary_that_is_missing_is_told_with_how_to_mend_it(
 
 
 async def test_an_envoy_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
-    bad = replace(SETTINGS, edge_host="not an address")
-    with pytest.raises(EnvironmentFaultError, match="Envoy"):
-        async with run_envoy(bad, log_path=tmp_path / "envoy.log", binary=Path("/bin/false")):
+    script = tmp_path / "not-envoy"
+    script.write_text("#!/bin/sh\necho wrong libc >&2\nexit 3\n")
+    script.chmod(0o755)
+    with pytest.raises(EnvironmentFaultError, match=r"exit code 3.*wrong libc"):
+        async with run_envoy(SETTINGS, log_path=tmp_path / "envoy.log", binary=script):
             pytest.fail("it started")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-import grpc
+import grpc.aio
+from lmos.agent.v1 import agent_service_pb2, agent_service_pb2_grpc, live_session_pb2
 from lmos.discovery.v1 import discovery_service_pb2, discovery_service_pb2_grpc
 
 from lmos_grpc.control_plane import AdsService
@@ -28,6 +30,8 @@ from tests.mesh.conftest import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
 
     from lmos_grpc.control_plane.envoy_messages import Resource
     from tests.fakes.registry import FakeRegistry
@@ -168,6 +172,37 @@ async def test_an_error_after_the_first_event_is_not_tried_again(mesh: Mesh) -> 
         code, _, message = await failure(mesh.text("fail late"))
         assert (code, message) == (grpc.StatusCode.UNAVAILABLE, "broke down")
         assert sum(len(agent.calls) for agent in agents) == 1
+
+
+async def test_a_live_session_goes_to_its_agent_and_back_as_it_is_typed(mesh: Mesh) -> None:
+    async with plain_agents(mesh.registry, "billing", "b1"):
+        session = live_session(mesh)
+        for number in range(1, 4):
+            await session.write(typed(number, f"line {number}"))
+            async with asyncio.timeout(5):
+                response = await session.read()
+            assert isinstance(response, agent_service_pb2.ConverseResponse)
+            assert response.event.text_delta.text == f"line {number}"
+        await session.done_writing()
+        assert await session.code() is grpc.StatusCode.OK
+
+
+async def test_a_live_session_is_never_begun_twice(mesh: Mesh) -> None:
+    async with plain_agents(mesh.registry, "billing", "b1", "b2") as agents:
+        session = live_session(mesh)
+        await session.write(typed(1, "fail early"))
+        async with asyncio.timeout(5):
+            assert await session.code() is grpc.StatusCode.UNAVAILABLE
+        assert sum(len(agent.calls) for agent in agents) == 1
+
+
+def live_session(mesh: Mesh) -> grpc.aio.StreamStreamCall[Any, Any]:
+    stub: AgentServiceAsyncStub = agent_service_pb2_grpc.AgentServiceStub(mesh.internal)  # type: ignore[assignment]
+    return stub.Converse(metadata=(("x-lmos-route", "billing/1.0.0/stable"),), timeout=20)
+
+
+def typed(sequence: int, text: str) -> agent_service_pb2.ConverseRequest:
+    return agent_service_pb2.ConverseRequest(sequence=sequence, user_text=live_session_pb2.UserText(text=text))
 
 
 async def test_a_cluster_that_envoy_refuses_is_named_and_harms_no_other(tmp_path: Path, registry: FakeRegistry) -> None:

@@ -98,6 +98,11 @@ def test_an_address_that_is_none_is_named(address: str) -> None:
     assert address in str(raised.value)
 
 
+def test_a_listener_on_a_name_is_refused() -> None:
+    with pytest.raises(InvalidConfigurationError, match="'localhost'"):
+        render_bootstrap(replace(SETTINGS, edge_host="localhost"))
+
+
 def test_a_part_without_an_address_is_named() -> None:
     with pytest.raises(InvalidConfigurationError, match="ads"):
         render_bootstrap(replace(SETTINGS, ads=()))

@@ -26,19 +26,22 @@ def run(coroutine: Coroutine[object, object, _T]) -> _T:
 
 @contextmanager
 def ungrouped() -> Iterator[None]:
-    """Takes a failure that is ours out of the groups that task groups put around it; anything else stays as it is."""
+    """Takes a failure out of the groups that task groups put around it, where it is the only one or all are ours."""
     try:
         yield
     except BaseExceptionGroup as group:
-        ours, others = group.split(LmosError)
-        if ours is None or others is not None:
+        leaves = list(_leaves(group))
+        if len(leaves) > 1 and not all(isinstance(each, LmosError) for each in leaves):
             raise
-        raise _first_of(ours) from group
+        raise leaves[0] from group
 
 
-def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
-    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each
 
 
 @contextmanager

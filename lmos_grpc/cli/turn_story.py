@@ -30,6 +30,7 @@ class TurnStory:
     """Gathered from the events as they come; `outcome` None means that the turn did not end."""
 
     decisions: list[Decision] = field(default_factory=list)
+    agents: set[str] = field(default_factory=set)
     answered: list[Source] = field(default_factory=list)
     handovers: list[Handover] = field(default_factory=list)
     clarification: Clarification | None = None
@@ -42,6 +43,8 @@ class TurnStory:
     def take(self, event: AgentEvent) -> None:
         """Takes in one event."""
         self.turn_id = event.turn_id
+        if event.source.agent:
+            self.agents.add(event.source.agent)
         match event.body:
             case Routed(decision):
                 self.decisions.append(decision)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -119,9 +118,8 @@ async def watch_agents(settings: Settings, output: Output) -> ExitCode:
         LmosError: the mesh did not answer at all.
     """
     async with call_mesh(settings) as caller:
-        # A first look of its own, so that a mesh that is not there is an error and not a silence.
-        async with aclosing(caller.discovery.watch()) as updates:
-            await anext(updates)
+        # So that a mesh that is not there is an error and not a silence.
+        await caller.discovery.list_agents()
         view = LiveView()
         arrivals = Arrivals(view, lambda change: _print_change(output, change.text, change.json))
         with arrivals.announced():

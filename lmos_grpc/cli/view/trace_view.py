@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lmos_grpc.traces import Span, Trace, TraceNode, TraceSummary
 
 _BAR_WIDTH = 24
+_PACKAGE = re.compile(r"^[a-z0-9_.]+\.(?=[A-Z]\w*/)")  # lmos.agent.v1.AgentService/Invoke
 _KINDS = {SpanKind.SERVER: "server", SpanKind.CLIENT: "client"}
 
 
@@ -94,7 +96,8 @@ def _row(prefix: str, node: TraceNode, width: int, began: int, total: int) -> Te
     row.append("  ")
     row.append(bar(span.started_at_ns - began, span.duration_ns, total), "red" if failed else "cyan")
     row.append(f" {span_text(_span(span.duration_ns)):>9}")
-    notes = [*(["parent missing"] if node.orphan else []), *(f"{key} {value}" for key, value in highlights(span))]
+    told = (f"{key} {value}" for key, value in highlights(span) if value != "0" and value not in span.name)
+    notes = [*(["parent missing"] if node.orphan else []), *told]
     row.append("  " + printable(" · ".join(notes)) if notes else "", "dim")
     return row
 
@@ -108,7 +111,7 @@ def bar(offset_ns: int, duration_ns: int, total_ns: int, width: int = _BAR_WIDTH
 
 def _label(span: Span) -> str:
     kind = f" ({_KINDS[span.kind]})" if span.kind in _KINDS else ""
-    return printable(f"{span.service}: {span.name}{kind}")
+    return printable(f"{span.service}: {_PACKAGE.sub('', span.name)}{kind}")
 
 
 def _span_json(span: Span) -> dict[str, Any]:  # Any: JSON values

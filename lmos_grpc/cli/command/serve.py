@@ -1,0 +1,77 @@
+"""`lmos serve`: one part of a mesh as a process of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lmos_grpc.cli import options
+from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.cli.mesh.role import Role, run_role
+from lmos_grpc.cli.options import pass_invocation
+from lmos_grpc.cli.running import run, stop_signals
+
+if TYPE_CHECKING:
+    from lmos_grpc.cli.options import Invocation
+    from lmos_grpc.cli.output import Output
+    from lmos_grpc.cli.settings import Settings
+
+
+@click.command()
+@click.argument("role", type=click.Choice([each.value for each in Role]))
+@click.option("--discovery", metavar="HOST:PORT", help="Where discovery listens [default: 127.0.0.1:9201].")
+@click.option("--control-plane", metavar="HOST:PORT", help="The same for the control plane [default: 127.0.0.1:9202].")
+@click.option("--orchestrator", metavar="HOST:PORT", help="The same for the orchestrator [default: 127.0.0.1:9203].")
+@click.option("--traces", metavar="HOST:PORT", help="The same for the trace store [default: 127.0.0.1:4317].")
+@options.at_edge
+@options.at_internal
+@options.in_state
+@options.listening
+@options.as_json
+@options.everywhere
+@pass_invocation
+def serve(
+    invocation: Invocation,
+    *,
+    role: str,
+    discovery: str | None,
+    control_plane: str | None,
+    orchestrator: str | None,
+    traces: str | None,
+) -> ExitCode:
+    r"""Run one part of a mesh until Ctrl-C; it finds the others at their addresses, whenever they come.
+
+    The addresses say where a part listens and where the others look for it, so that all can be given the same.
+
+    \b
+    Example:
+      lmos serve traces & lmos serve discovery & lmos serve control-plane &
+      lmos serve orchestrator & lmos serve envoy
+    """
+    options.show_logs(verbose=invocation.verbose)
+    settings = invocation.settings(
+        serve__discovery=discovery,
+        serve__control_plane=control_plane,
+        serve__orchestrator=orchestrator,
+        serve__traces=traces,
+    )
+    return run(serve_role(Role(role), settings, invocation.output))
+
+
+async def serve_role(role: Role, settings: Settings, output: Output) -> ExitCode:
+    """Runs a part until Ctrl-C or SIGTERM.
+
+    Raises:
+        LmosError: it did not start, or ended by itself.
+    """
+    with stop_signals() as stop:
+        async with run_role(role, settings) as addresses:
+            if output.json:
+                output.json_line({"event": "ready", "role": role.value, **addresses})
+            else:
+                output.line(f"{role.value} is up: {', '.join(f'{name} {value}' for name, value in addresses.items())}")
+            await stop.wait()
+            if not output.json:
+                output.line("draining")
+    return ExitCode.OK

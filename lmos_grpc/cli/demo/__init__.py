@@ -1,0 +1,1 @@
+"""The demo: customers' requests sent through a real mesh, and what came of them."""

@@ -1,0 +1,84 @@
+"""What one mesh on one machine is made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from lmos_grpc.cli.doctor.port_holder import is_free
+from lmos_grpc.cli.settings import MeshSection, ModelSection
+from lmos_grpc.errors import InvalidConfigurationError
+from lmos_grpc.routing import RoutingSettings
+from lmos_grpc.rpc import require_safe_address
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmos_grpc.cli.settings import Settings
+
+ANY = "127.0.0.1:0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshSettings:
+    """Addresses are `host:port`; port 0, the default, takes a free one, so that meshes can run side by side.
+
+    `agents` are folders, files or modules, each started as a process; None starts the sample agents of a checkout.
+    """
+
+    state: Path
+    edge: str = ANY
+    internal: str = ANY
+    metrics: str = ANY
+    traces: str = ANY
+    agents: tuple[str, ...] | None = ()
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    model: ModelSection = field(default_factory=ModelSection)
+    otlp_endpoint: str = ""
+    record_text: bool = False
+    insecure_listen: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> MeshSettings:
+        """The mesh that the settings of the command line describe."""
+        mesh = settings.mesh
+        return cls(
+            state=mesh.state,
+            edge=mesh.edge,
+            internal=mesh.internal,
+            metrics=_default_or_free(mesh.metrics),
+            agents=settings.agents,
+            routing=replace(RoutingSettings(), fallback_agent=mesh.fallback_agent),
+            model=settings.model,
+            otlp_endpoint=settings.telemetry.otlp_endpoint,
+            record_text=settings.telemetry.record_text,
+            insecure_listen=mesh.insecure_listen,
+        )
+
+    def check(self) -> None:
+        """Checks that nothing would listen where it must not.
+
+        Raises:
+            InvalidConfigurationError: an address is none, or is beyond loopback and nobody said that this is meant.
+        """
+        for address in (self.edge, self.internal, self.metrics, self.traces):
+            require_safe_address(address, insecure_ok=self.insecure_listen)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port.
+
+    Raises:
+        InvalidConfigurationError: it is not `host:port`.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise InvalidConfigurationError(f"{address!r} is no address: give host:port, such as 127.0.0.1:8080")
+    return host.strip("[]"), int(port)
+
+
+def _default_or_free(metrics: str) -> str:
+    # Two meshes on one machine are common, and nobody types the address of their metrics.
+    if metrics != MeshSection().metrics:
+        return metrics
+    return metrics if is_free(*split_address(metrics)) else ANY

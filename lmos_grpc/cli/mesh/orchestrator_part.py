@@ -1,0 +1,75 @@
+"""The orchestrator as a part of a mesh, with the router and the log of conversations behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lmos_grpc.agent_service import AGENT_SERVICE, MeteredRunner, TurnExecutor, add_agent_service
+from lmos_grpc.cli.mesh.agent_line import AgentLine
+from lmos_grpc.conversation import open_turn_log
+from lmos_grpc.discovery import DISCOVERY_SERVICE
+from lmos_grpc.orchestrator import ORCHESTRATOR_SERVICE, Orchestrator, add_orchestrator_service
+from lmos_grpc.routing import Router
+from lmos_grpc.rpc import serve
+from lmos_grpc.telemetry import ServerTracingInterceptor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import grpc.aio
+
+    from lmos_grpc.cli.mesh.telemetry_part import TelemetryPart
+    from lmos_grpc.clients.live_view import LiveView
+    from lmos_grpc.conversation import TurnLog
+    from lmos_grpc.routing import RoutingSettings
+    from lmos_grpc.rpc import RunningServer
+
+TURNS = "turns.sqlite"
+# What callers find at the edge. This server answers reflection and health for all of it.
+PUBLIC_SERVICES = (AGENT_SERVICE, ORCHESTRATOR_SERVICE, DISCOVERY_SERVICE)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningOrchestrator:
+    """An orchestrator that answers; it can call agents once its line is connected."""
+
+    server: RunningServer
+    line: AgentLine
+
+
+@asynccontextmanager
+async def run_orchestrator(
+    state: Path, address: str, view: LiveView, telemetry: TelemetryPart, routing: RoutingSettings
+) -> AsyncIterator[RunningOrchestrator]:
+    """Serves AgentService, OrchestratorService and ConversationService at `address`."""
+    async with (
+        telemetry.tracing("lmos-orchestrator") as tracing,
+        open_turn_log(state / TURNS) as log,
+        asyncio.TaskGroup() as endings,
+    ):
+        line = AgentLine(tracing.tracer)
+        with closing(Router(view, settings=routing)) as router:
+            orchestrator = Orchestrator(router, view, log, line)
+            async with serve(
+                address,
+                register=lambda server: _add_services(server, orchestrator, log, endings, telemetry),
+                services=PUBLIC_SERVICES,
+                interceptors=[ServerTracingInterceptor(tracing.tracer)],
+            ) as server:
+                yield RunningOrchestrator(server, line)
+
+
+def _add_services(
+    server: grpc.aio.Server,
+    orchestrator: Orchestrator,
+    log: TurnLog,
+    endings: asyncio.TaskGroup,
+    telemetry: TelemetryPart,
+) -> None:
+    executor = TurnExecutor(MeteredRunner(orchestrator, telemetry.metrics), log, endings)
+    add_agent_service(server, executor, orchestrator.card)
+    add_orchestrator_service(server, orchestrator)

@@ -26,8 +26,8 @@ def stand_in(name: str) -> Resource | None:
 class Asking:
     """A subscription, and what there is."""
 
-    def __init__(self, *resources: Resource) -> None:
-        self.subscription = Subscription(stand_in)
+    def __init__(self, *resources: Resource, most_stand_ins: int = 100) -> None:
+        self.subscription = Subscription(stand_in, most_stand_ins=most_stand_ins)
         self.there = {each.name: each for each in resources}
 
     def asks(self, request: DeltaRequest) -> tuple[DeltaResponse, ...]:
@@ -133,6 +133,20 @@ def test_a_refused_change_leaves_the_version_before_it_in_place() -> None:
     assert asking.changes("one", None) == (DeltaResponse("3", NONE),)
 
 
+def test_what_comes_back_to_the_version_before_a_refused_one_needs_no_sending() -> None:
+    asking = subscribed(ONE)
+    asking.asks(DeltaRequest(nonce="1"))
+    asking.changes("one", TWO)
+    asking.asks(DeltaRequest(nonce="2", error="bad"))
+    assert asking.changes("one", ONE) == ()
+
+
+def test_what_envoy_held_before_a_reconnect_stays_when_it_refuses_a_change() -> None:
+    asking = Asking(TWO)
+    asking.asks(DeltaRequest(subscribe=("one",), initial_versions={"one": "1"}))
+    assert asking.asks(DeltaRequest(nonce="1", error="bad")) == ()
+
+
 def test_a_refused_resource_is_not_tried_again_after_others_were_taken() -> None:
     asking = subscribed(ONE)
     asking.asks(DeltaRequest(nonce="1", error="bad"))
@@ -143,6 +157,25 @@ def test_a_refused_resource_is_not_tried_again_after_others_were_taken() -> None
 def test_a_refused_stand_in_is_replaced_by_a_removal() -> None:
     asking = subscribed()
     assert asking.asks(DeltaRequest(nonce="1", error="bad")) == (DeltaResponse("2", removed=("one",)),)
+
+
+def test_stand_ins_are_bounded_and_the_oldest_goes_first() -> None:
+    asking = Asking(most_stand_ins=1)
+    asking.asks(DeltaRequest(subscribe=("one",)))
+    two = Resource("two", "none", b"")
+    answers = asking.asks(DeltaRequest(subscribe=("two",)))
+    assert answers == (DeltaResponse("2", removed=("one",)), DeltaResponse("3", two))
+    assert asking.changes("two", None) == ()
+    assert asking.changes("one", ONE) == (DeltaResponse("4", ONE),)
+    assert asking.asks(DeltaRequest(subscribe=("two",))) == (DeltaResponse("5", two),)
+
+
+def test_more_stand_ins_at_once_than_are_allowed_are_answered_all_the_same() -> None:
+    answers = Asking(most_stand_ins=1).asks(DeltaRequest(subscribe=("one", "two", "three")))
+    assert answers == (
+        DeltaResponse("1", removed=("one", "two")),
+        DeltaResponse("2", Resource("three", "none", b"")),
+    )
 
 
 def test_an_answer_to_an_unknown_nonce_is_ignored() -> None:

@@ -78,8 +78,9 @@ class TurnStory:
 
 
 def answered_by(story: TurnStory) -> str:
-    """Who answered, in one line: `billing-agent 1.2.0 (explain-bill)`."""
-    return ", ".join(_source_name(each) for each in story.answered if each.agent) or "nobody"
+    """Who answered, or at least began to, in one line: `billing-agent 1.2.0 (explain-bill)`."""
+    answered = ", ".join(_source_name(each) for each in story.answered if each.agent)
+    return answered or ", ".join(sorted(story.agents)) or "nobody"
 
 
 def _source_name(source: Source) -> str:

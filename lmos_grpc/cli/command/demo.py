@@ -136,10 +136,10 @@ async def _send_all(requests: tuple[DemoRequest, ...], output: Output, mesh: Run
 
 
 async def _show_widest_trace(output: Output, mesh: RunningMesh, results: list[DemoResult]) -> None:
-    """Shows the trace of the turn that most agents took part in, as one tree."""
+    """Shows the trace of the turn that fanned out most, as one tree."""
     if output.json or not results:
         return
-    widest = max(results, key=lambda each: (len(each.agents), each.elapsed))
+    widest = max(results, key=lambda each: (each.branches, len(each.agents)))
     trace = await finished_trace(mesh.state, widest.trace_id, _TRACE_LIMIT, lambda each: is_whole(each, widest.agents))
     output.line("")
     output.line(f"■ One whole trace: {widest.request.title}", "bold")
@@ -148,15 +148,13 @@ async def _show_widest_trace(output: Output, mesh: RunningMesh, results: list[De
 
 
 def _conclude(output: Output, results: list[DemoResult]) -> ExitCode:
-    failed = [each for each in results if each.complaint]
+    failed, count = [each for each in results if each.complaint], counted(len(results), "request")
     if not output.json:
         output.line("")
         output.out.print(result_table(results))
         output.line("")
         if failed:
-            output.line(
-                f"{len(failed)} of {counted(len(results), 'request')} went otherwise than expected.", "bold red"
-            )
+            output.line(f"{len(failed)} of {count} went otherwise than expected.", "bold red")
         else:
-            output.line(f"All {counted(len(results), 'request')} went as expected.", "bold green")
+            output.line(f"All {count} went as expected.", "bold green")
     return ExitCode.FAILURE if failed else ExitCode.OK

@@ -29,6 +29,7 @@ class DemoResult:
     trace_id: str
     elapsed: timedelta
     first_text: timedelta | None = None
+    branches: int = 1
 
     @property
     def complaint(self) -> str:

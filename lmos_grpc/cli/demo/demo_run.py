@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lmos_grpc.cli.caller import new_id
 from lmos_grpc.cli.demo.demo_result import DemoResult
-from lmos_grpc.cli.demo.finished_trace import agent_spans, finished_trace
+from lmos_grpc.cli.demo.finished_trace import finished_trace, is_whole, stopped_spans
 from lmos_grpc.cli.output import printable
 from lmos_grpc.cli.turn_story import TurnStory, answered_by
 from lmos_grpc.cli.view.decision_view import decision_line
@@ -59,9 +59,10 @@ class DemoRun:
             elapsed = timedelta(seconds=time.monotonic() - started)
         if request.conversation:
             self._conversations[request.conversation] = (conversation_id, story)
-        outcome = story.outcome or await self._outcome_after_hanging_up(trace_id)
+        outcome = story.outcome or await self._outcome_after_hanging_up(trace_id, frozenset(story.agents))
         self._show_end(story, outcome, elapsed, trace_id)
-        return DemoResult(request, frozenset(story.agents), outcome, trace_id, elapsed, first_text)
+        branches = max((len(each.targets) for each in story.decisions), default=0)
+        return DemoResult(request, frozenset(story.agents), outcome, trace_id, elapsed, first_text, branches)
 
     def _turn(self, request: DemoRequest, conversation_id: str, before: TurnStory) -> TurnRequest:
         turn = self._caller.turn(request.text, conversation_id=conversation_id)
@@ -85,15 +86,18 @@ class DemoRun:
         view.close()
         return first_text
 
-    async def _outcome_after_hanging_up(self, trace_id: str) -> Outcome | None:
-        """Whether the agent stopped: a caller that hung up cannot be told, but the trace can."""
-        stopped = await finished_trace(
-            self._state, trace_id, _STOP_LIMIT, lambda trace: bool(agent_spans(trace, Outcome.CANCELLED.name))
+    async def _outcome_after_hanging_up(self, trace_id: str, agents: frozenset[str]) -> Outcome | None:
+        """Whether the agents stopped: a caller that hung up cannot be told, but the trace can."""
+        trace = await finished_trace(
+            self._state,
+            trace_id,
+            _STOP_LIMIT,
+            lambda each: is_whole(each, agents) and bool(stopped_spans(each, agents)),
         )
-        spans = agent_spans(stopped, Outcome.CANCELLED.name) if stopped else ()
-        if not spans:
+        spans = stopped_spans(trace, agents) if trace else ()
+        if trace is None or not spans:
             return None
-        hung_up = max(each.ended_at_ns for each in stopped.spans if not each.parent_span_id) if stopped else 0
+        hung_up = max(each.ended_at_ns for each in trace.spans if not each.parent_span_id)
         later = timedelta(microseconds=max(0, max(each.ended_at_ns for each in spans) - hung_up) / 1_000)
         self._line(f"the caller hung up; {spans[0].service} stopped {span_text(later)} later", "yellow")
         return Outcome.CANCELLED

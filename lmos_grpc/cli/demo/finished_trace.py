@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from lmos_grpc.cli.mesh.whereabouts import TRACES
-from lmos_grpc.traces import highlights, open_span_reader, trace_tree
+from lmos_grpc.traces import SpanKind, highlights, open_span_reader, trace_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,9 +39,13 @@ def is_whole(trace: Trace, agents: frozenset[str]) -> bool:
     return len(trees) == 1 and not trees[0].orphan and agents <= {each.service for each in trace.spans}
 
 
-def agent_spans(trace: Trace, outcome: str) -> tuple[Span, ...]:
-    """The spans that say that an agent's turn ended so."""
-    return tuple(each for each in trace.spans if ("outcome", outcome) in highlights(each))
+def stopped_spans(trace: Trace, agents: frozenset[str]) -> tuple[Span, ...]:
+    """The spans that say that a turn of one of these agents was cancelled."""
+    return tuple(
+        each
+        for each in trace.spans
+        if each.service in agents and each.kind is SpanKind.SERVER and ("code", "CANCELLED") in highlights(each)
+    )
 
 
 def _read(state: Path, trace_id: str) -> Trace | None:

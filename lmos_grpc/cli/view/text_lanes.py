@@ -49,11 +49,11 @@ class TextLanes:
         lane.any_text = True
         self._put(lane, Text(printable(text)))
 
-    def line(self, source: Source, text: Text) -> None:
-        """A line of its own."""
+    def line(self, source: Source, text: Text, *, aside: bool = False) -> None:
+        """A line of its own; an aside is no answer, and so waits for whoever is being read."""
         lane = self._lane(source)
         ends_open = self._mid_line if lane is self._open else _ends_open(lane.waiting)
-        self._put(lane, Text.assemble("\n" if ends_open else "", text, "\n"))
+        self._put(lane, Text.assemble("\n" if ends_open else "", text, "\n"), patient=aside)
 
     def finish(self, source: Source) -> None:
         """The source has finished a message: end its line, and let the others be read."""
@@ -79,17 +79,17 @@ class TextLanes:
     def _lane(self, source: Source) -> _Lane:
         return self._lanes.setdefault(_key(source), _Lane(source))
 
-    def _put(self, lane: _Lane, text: Text) -> None:
-        if lane is not self._open and self._is_free():
+    def _put(self, lane: _Lane, text: Text, *, patient: bool = False) -> None:
+        if self._open is None or (lane is not self._open and not patient and self._gives_way()):
             self._begin(lane)
         if lane is self._open:
             self._print(text)
         else:
             lane.waiting.append(text)
 
-    def _is_free(self) -> bool:
+    def _gives_way(self) -> bool:
         # A source that has only told what it is doing does not hold up one that answers.
-        return self._open is None or not (self._open.any_text or self._mid_line)
+        return self._open is not None and not (self._open.any_text or self._mid_line)
 
     def _next(self) -> bool:
         for lane in self._lanes.values():

@@ -96,7 +96,7 @@ def _row(prefix: str, node: TraceNode, width: int, began: int, total: int) -> Te
     row.append("  ")
     row.append(bar(span.started_at_ns - began, span.duration_ns, total), "red" if failed else "cyan")
     row.append(f" {span_text(_span(span.duration_ns)):>9}")
-    told = (f"{key} {value}" for key, value in highlights(span) if value != "0" and value not in span.name)
+    told = (f"{key} {value}" for key, value in highlights(span) if _tells_more(span, value))
     notes = [*(["parent missing"] if node.orphan else []), *told]
     row.append("  " + printable(" · ".join(notes)) if notes else "", "dim")
     return row
@@ -107,6 +107,10 @@ def bar(offset_ns: int, duration_ns: int, total_ns: int, width: int = _BAR_WIDTH
     start = min(width - 1, max(0, offset_ns * width // total_ns))
     length = max(1, min(width - start, round(duration_ns * width / total_ns)))
     return "·" * start + "█" * length + "·" * (width - start - length)
+
+
+def _tells_more(span: Span, value: str) -> bool:
+    return value != "0" and value not in span.name and not span.name.endswith(f" {value.rpartition('/')[2]}")
 
 
 def _label(span: Span) -> str:

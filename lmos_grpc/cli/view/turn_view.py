@@ -83,7 +83,7 @@ class TurnView:
             case Handover():
                 to = body.agent or body.capability or "whoever fits"
                 line = f"→ {source.agent} hands over to {to}" + (f": {body.reason}" if body.reason else "")
-        self._lanes.line(source, Text(printable(line), "dim"))
+        self._lanes.line(source, Text(printable(line), "dim"), aside=True)
 
     def _ask(self, source: Source, clarification: Clarification) -> None:
         self._lanes.line(source, Text(printable(clarification.question), "bold"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lmos.agent.v1 import agent_service_pb2 as pb
 from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 
+from lmos_grpc.errors import AgentProtocolViolationError
 from lmos_grpc.rpc import calling, context_to_metadata
 from lmos_grpc.wire.card import card_from_wire
 from lmos_grpc.wire.event import event_from_wire
@@ -15,6 +16,7 @@ from lmos_grpc.wire.turn import turn_to_wire
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from datetime import timedelta
+    from typing import TypeVar
 
     import grpc.aio
     from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.card import AgentCard
     from lmos_grpc.domain.event import AgentEvent
     from lmos_grpc.domain.turn import TurnRequest
+
+    Response = TypeVar("Response")
 
 
 class AgentClient:
@@ -39,7 +43,7 @@ class AgentClient:
         """
         with calling():
             response = await self._stub.GetAgentCard(pb.GetAgentCardRequest(), timeout=timeout.total_seconds())
-        return card_from_wire(response.card)
+        return card_from_wire(_understood(response).card)
 
     async def invoke(
         self, turn: TurnRequest, *, route: str = "", timeout: timedelta | None = None
@@ -59,6 +63,13 @@ class AgentClient:
         try:
             with calling():
                 async for response in call:
-                    yield event_from_wire(response.event)
+                    yield event_from_wire(_understood(response).event)
         finally:
             call.cancel()
+
+
+def _understood(response: Response | None) -> Response:
+    # grpc.aio gives None for bytes that are no message of the type, and goes on.
+    if response is None:
+        raise AgentProtocolViolationError("the agent answered with bytes that are no message of the contract")
+    return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from lmos.discovery.v1 import discovery_service_pb2 as pb
 from lmos.discovery.v1.discovery_service_pb2_grpc import DiscoveryServiceStub
 
 from lmos_grpc.domain.instance import DEFAULT_LEASE_TTL, Load
+from lmos_grpc.errors import DiscoveryUnavailableError
 from lmos_grpc.rpc import calling
 from lmos_grpc.wire.card import card_to_wire
 from lmos_grpc.wire.instance import (
@@ -23,7 +25,7 @@ from lmos_grpc.wire.instance import (
 from lmos_grpc.wire.time import to_duration
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     import grpc.aio
     from lmos.discovery.v1.discovery_service_pb2_grpc import DiscoveryServiceAsyncStub
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.instance import Agent, Instance, InstanceState, Lease, RegistryUpdate
 
 _CALL_TIME = timedelta(seconds=5)
+# Two heartbeats of a watch may be lost.
+_SILENCE = timedelta(seconds=25)
 _IDLE = Load()
 
 
@@ -47,10 +51,13 @@ class Match:
 class DiscoveryClient:
     """Calls discovery over a channel. Every method raises `LmosError` when the call fails."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, timeout: timedelta = _CALL_TIME) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, *, timeout: timedelta = _CALL_TIME, longest_silence: timedelta = _SILENCE
+    ) -> None:
         # The generated stub serves both kinds of channel; its type knows only one at a time.
         self._stub: DiscoveryServiceAsyncStub = DiscoveryServiceStub(channel)  # type: ignore[assignment]
         self._seconds = timeout.total_seconds()
+        self._silence_seconds = longest_silence.total_seconds()
 
     async def register(
         self, instance_id: str, address: str, card: AgentCard, *, ttl: timedelta = DEFAULT_LEASE_TTL, epoch: int = 0
@@ -108,8 +115,26 @@ class DiscoveryClient:
             response = await self._stub.Find(request, timeout=self._seconds)
         return [Match(agent_from_wire(each.agent), each.capability, each.score) for each in response.matches]
 
-    async def watch(self, resume_token: str = "") -> AsyncIterator[RegistryUpdate]:
-        """A snapshot (or what came after the token) and then every change; a `RegistryFeed` of a live view."""
-        with calling():
-            async for response in self._stub.Watch(pb.WatchRequest(resume_token=resume_token), wait_for_ready=False):
-                yield update_from_wire(response)
+    async def watch(self, resume_token: str = "") -> AsyncGenerator[RegistryUpdate, None]:
+        """A snapshot (or what came after the token) and then every change; a `RegistryFeed` of a live view.
+
+        Closing the iterator ends the watch. Silence without even a heartbeat counts as a broken watch: behind a
+        proxy the connection can be well while discovery hangs.
+        """
+        call = self._stub.Watch(pb.WatchRequest(resume_token=resume_token), wait_for_ready=False)
+        try:
+            with calling():
+                responses = aiter(call)
+                while (response := await self._next(responses)) is not None:
+                    yield update_from_wire(response)
+        finally:
+            call.cancel()
+
+    async def _next(self, responses: AsyncIterator[pb.WatchResponse]) -> pb.WatchResponse | None:
+        try:
+            async with asyncio.timeout(self._silence_seconds):
+                return await anext(responses, None)
+        except TimeoutError as error:
+            raise DiscoveryUnavailableError(
+                f"discovery sent nothing for {self._silence_seconds:g} s, not even a heartbeat; watch again"
+            ) from error

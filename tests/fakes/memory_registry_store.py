@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from lmos_grpc.discovery import RegistryState, StoredRegistry
@@ -17,6 +18,8 @@ class MemoryRegistryStore:
     def __init__(self) -> None:
         self.broken = False
         self.saves: list[RegistryChanges] = []
+        self.failed = asyncio.Event()
+        self._news = asyncio.Event()
         self._stored: StoredRegistry | None = None
 
     async def load(self) -> StoredRegistry | None:
@@ -34,7 +37,15 @@ class MemoryRegistryStore:
         ordered = tuple(instances[key] for key in sorted(instances))
         state = RegistryState(changes.registry_id, changes.revision, changes.last_epoch, ordered)
         self._stored = StoredRegistry(state, clean=changes.clean)
+        self._news.set()
+
+    async def saved(self, revision: int) -> None:
+        """Returns once the revision was saved."""
+        while not self.saves or self.saves[-1].revision < revision:
+            self._news.clear()
+            await self._news.wait()
 
     def _require_whole(self) -> None:
         if self.broken:
+            self.failed.set()
             raise StoreUnavailableError("the disk is full")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lmos.discovery.v1.discovery_service_pb2_grpc import DiscoveryServiceAsyncStub
 
+    from lmos_grpc.clients.live_view import LiveView
     from lmos_grpc.discovery import CardProbe, Registry, RegistrySettings, RegistryStore
     from lmos_grpc.domain.card import AgentCard
 
@@ -68,3 +69,13 @@ async def running_discovery(
             stub: DiscoveryServiceAsyncStub = DiscoveryServiceStub(channel)  # type: ignore[assignment]
             yield Discovery(host.registry, DiscoveryClient(channel), stub, server.address)
         running.cancel()
+
+
+async def seen(view: LiveView, condition: Callable[[], bool]) -> None:
+    """Returns once a condition on the view holds."""
+    news = asyncio.Event()
+    end = view.subscribe(lambda _keys: news.set())
+    while not condition():
+        news.clear()
+        await news.wait()
+    end()

@@ -133,7 +133,8 @@ class Router:
 
 
 def _talked_before(turn: TurnRequest, state: ConversationState) -> ConversationState:
-    if state.last_agent or state.open_question:
+    # A turn that was handed over is looked at afresh: what came before brought it to the wrong agent.
+    if state.last_agent or state.open_question or turn.context.visited:
         return state
     answered = (each.agent for each in reversed(turn.history) if each.role is Role.AGENT and each.agent)
     return replace(state, last_agent=next(answered, ""))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmos_grpc.errors import EnvironmentFaultError
 from lmos_grpc.routing.text_features import FEATURES, LONGEST_TEXT, features, words
 from lmos_grpc.routing.word_vectors import DIMENSIONS, load_word_vectors
 
@@ -42,3 +47,17 @@ def test_word_vectors_know_meaning_beyond_the_letters() -> None:
     embed = load_word_vectors().embed
     parcel, package, banana = embed("where is my parcel"), embed("where is my package"), embed("a ripe banana")
     assert float(parcel @ package) > float(parcel @ banana) + 0.3
+
+
+def test_loading_needs_no_http_client_and_leaves_the_root_logger_alone() -> None:
+    script = (
+        "import logging, sys; from lmos_grpc.routing.word_vectors import load_word_vectors; load_word_vectors();"
+        "assert not {'wordllama', 'requests', 'urllib3'} & sys.modules.keys(); assert not logging.root.handlers"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+
+
+def test_missing_word_vectors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmos_grpc.routing.word_vectors.find_spec", lambda _: None)
+    with pytest.raises(EnvironmentFaultError, match="reinstall the package `wordllama`"):
+        load_word_vectors.__wrapped__()

@@ -166,6 +166,13 @@ def test_a_history_that_the_caller_keeps_tells_who_had_the_last_turn() -> None:
     assert target(decision) == "billing-agent/"
 
 
+def test_a_history_does_not_count_for_a_turn_that_was_handed_over() -> None:
+    history = (Message(Role.AGENT, (TextPart("Your bill …"),), agent="billing-agent"),)
+    context = CallContext(visited=("order-agent",))
+    decision = ROUTER.decide(replace(say("and the one before?"), history=history, context=context))
+    assert decision.mode is DecisionMode.FALLBACK
+
+
 OPTIONS = (
     ClarificationOption("a", "Cancel the mobile contract"),
     ClarificationOption("b", "Cancel the home contract"),

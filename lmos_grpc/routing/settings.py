@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RoutingSettings:
-    """The defaults were chosen on the validation split of CLINC150 (Larson et al., EMNLP 2019).
+    """What it takes to get a turn.
+
+    The defaults of `accept`, `part` and `clear_odds` were chosen on the validation split of CLINC150 (Larson et al.,
+    EMNLP 2019); the other two are judgement.
 
     Attributes:
         fallback_agent: takes the turns that nothing fits; empty: the mesh abstains.

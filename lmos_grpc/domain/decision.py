@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import Enum
 
 from lmos_grpc.domain.card import DEFAULT_SUBSET, AgentKey
-from lmos_grpc.domain.turn import Lane, Strategy
+from lmos_grpc.domain.turn import ClarificationAnswer, Lane, Strategy
 
 
 class DecisionMode(Enum):
@@ -67,7 +67,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Who gets a turn, and the whole story of how that came about."""
+    """Who gets a turn, and the whole story of how that came about.
+
+    `answer` is the open question that the turn was found to answer, for the agents that get it; it does not travel.
+    """
 
     mode: DecisionMode
     reason: str
@@ -77,3 +80,4 @@ class Decision:
     lane: Lane = Lane.MANAGED
     classifier: str = ""
     elapsed: timedelta = timedelta(0)
+    answer: ClarificationAnswer | None = None

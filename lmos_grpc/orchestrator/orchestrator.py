@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lmos_grpc.domain.card import AgentCard, AgentKey, Capability
 from lmos_grpc.domain.conversation import ConversationState
+from lmos_grpc.domain.turn import Role
 from lmos_grpc.orchestrator.managed_turn import ManagedTurn
 from lmos_grpc.telemetry.decision_span import record_decision
 
@@ -84,10 +85,14 @@ class Orchestrator:
         Raises:
             LmosError: the turn names an agent or capability that does not exist or may not be used.
         """
-        decision = self._decider.decide(turn, await self._state(turn))
+        state = await self._state(turn)
+        decision = self._decider.decide(turn, state)
         record_decision(decision)
-        if not turn.history and turn.conversation_id:
+        if not turn.history:
             turn = replace(turn, history=await self._history(turn))
+        if decision.answer and state.open_question and not state.open_question.agent:
+            decision = _about_what_was_asked(decision, turn.history)
+        turn = replace(turn, answer=decision.answer or turn.answer)
         return ManagedTurn(turn, decision, self._caller, self._reroute, self._label, time_left)
 
     def _reroute(self, turn: TurnRequest) -> Decision:
@@ -109,3 +114,9 @@ class Orchestrator:
     async def _history(self, turn: TurnRequest) -> tuple[Message, ...]:
         limit = self._settings.history_messages
         return await self._log.history(turn.context.tenant, turn.conversation_id, limit)
+
+
+def _about_what_was_asked(decision: Decision, history: tuple[Message, ...]) -> Decision:
+    """The decision with the message that the mesh had asked back on: the answer to that only names the agent."""
+    asked = next((each.text for each in reversed(history) if each.role is Role.USER), "")
+    return replace(decision, targets=tuple(replace(each, text=asked) for each in decision.targets))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.decision import DecisionMode
+from lmos_grpc.domain.turn import ClarificationAnswer
 from lmos_grpc.errors import UnknownOptionError
 from lmos_grpc.routing.case import told
 from lmos_grpc.routing.explicit import named_agents, to_named
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.conversation import ConversationState, OpenQuestion
     from lmos_grpc.domain.decision import Decision
     from lmos_grpc.domain.event import ClarificationOption
-    from lmos_grpc.domain.turn import ClarificationAnswer, TurnRequest
+    from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.routing.case import Case
     from lmos_grpc.routing.ranking import Ranking
 
@@ -36,7 +38,8 @@ def by_answer(view: LiveView, turn: TurnRequest, state: ConversationState) -> De
         return None
     agents = named_agents(view, turn, agent=agent, capability=capability)
     reason = f"the turn answers the open question{f' with {option.label!r}' if option else ''}"
-    return to_named(turn, agents, capability or question.capability, mode=DecisionMode.CONVERSATION, reason=reason)
+    decision = to_named(turn, agents, capability or question.capability, mode=DecisionMode.CONVERSATION, reason=reason)
+    return replace(decision, answer=_bound(question, option))
 
 
 def reply_to_question(case: Case, ranking: Ranking, question: OpenQuestion) -> Decision | None:
@@ -48,11 +51,13 @@ def reply_to_question(case: Case, ranking: Ranking, question: OpenQuestion) -> D
     if option:
         capability = option.capability or question.capability
         reason = f"the text answers the open question with {option.label!r}"
-        return case.decision(DecisionMode.CONVERSATION, reason, ranking, case.target(agent, capability))
+        decision = case.decision(DecisionMode.CONVERSATION, reason, ranking, case.target(agent, capability))
+        return replace(decision, answer=_bound(question, option))
     if not is_reply(case.text) and _moves_away(case, ranking, agent):
         return None
     reason = f"{agent} asked a question, and the text is not clearly about anything else"
-    return case.decision(DecisionMode.CONVERSATION, reason, ranking, case.target(agent, question.capability))
+    decision = case.decision(DecisionMode.CONVERSATION, reason, ranking, case.target(agent, question.capability))
+    return replace(decision, answer=_bound(question, None))
 
 
 def stay_with_last(case: Case, ranking: Ranking, state: ConversationState) -> Decision | None:
@@ -81,6 +86,10 @@ def _moves_away(case: Case, ranking: Ranking, agent: str) -> bool:
         return False
     needed = case.settings.accept if after_dismissal(case.turn.message.text) else case.settings.shift
     return len(ranking.rivals) == 1 and best.value >= needed
+
+
+def _bound(question: OpenQuestion, option: ClarificationOption | None) -> ClarificationAnswer:
+    return ClarificationAnswer(question.clarification.id, option.id if option else "")
 
 
 def _answered(

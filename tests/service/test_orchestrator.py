@@ -34,7 +34,7 @@ from lmos_grpc.domain.event import (
     Usage,
 )
 from lmos_grpc.domain.failure import Reason
-from lmos_grpc.domain.turn import Message, Strategy, StrategyKind, TurnRequest
+from lmos_grpc.domain.turn import ClarificationAnswer, Message, Strategy, StrategyKind, TurnRequest
 from lmos_grpc.errors import UnknownAgentError
 from lmos_grpc.orchestrator import Orchestrator
 from lmos_grpc.rpc import open_channel, serve
@@ -487,3 +487,23 @@ async def grpc_server_that_dies() -> AsyncIterator[str]:
     await server.start()
     yield f"127.0.0.1:{port}"
     await asyncio.gather(*stopping)
+
+
+async def test_the_answer_to_a_question_of_the_mesh_lets_the_agent_work_on_what_was_asked() -> None:
+    question = Decision(
+        DecisionMode.CLARIFICATION, "a close call", candidates=(Candidate("a", "1.0.0", "greet", chosen=True),)
+    )
+    chosen = ClarificationAnswer("the mesh's own", "a/greet")
+
+    class AsksBackOnce(ScriptedDecider):
+        def decide(self, turn: TurnRequest, _: ConversationState, /) -> Decision:
+            self.asked.append(turn)
+            return question if len(self.asked) == 1 else replace(decided("a"), answer=chosen)
+
+    a = agent("a")
+    async with mesh_of(a, decider=AsksBackOnce(question)) as client:
+        for number, text in enumerate(("something vague", "the first one")):
+            turn = TurnRequest(Message.from_user(text), conversation_id="c", turn_id=str(number))
+            assert [event async for event in client.invoke(turn, timeout=5 * SECOND)]
+    assert a.asked[0].message.text == "something vague"
+    assert a.asked[0].answer == chosen

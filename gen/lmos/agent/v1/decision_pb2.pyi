@@ -358,7 +358,7 @@ class Candidate(google.protobuf.message.Message):
     score: builtins.float
     """How well it fits, 0 to 1. 0 where it was not scored."""
     chosen: builtins.bool
-    """Whether it gets the turn."""
+    """Whether it gets the turn, or is an option where the caller is asked."""
     exclusion: global___Exclusion.ValueType
     """What kept it out."""
     reason: builtins.str

@@ -654,7 +654,7 @@ type Candidate struct {
 	Subset string `protobuf:"bytes,4,opt,name=subset,proto3" json:"subset,omitempty"`
 	// How well it fits, 0 to 1. 0 where it was not scored.
 	Score float64 `protobuf:"fixed64,5,opt,name=score,proto3" json:"score,omitempty"`
-	// Whether it gets the turn.
+	// Whether it gets the turn, or is an option where the caller is asked.
 	Chosen bool `protobuf:"varint,6,opt,name=chosen,proto3" json:"chosen,omitempty"`
 	// What kept it out.
 	Exclusion Exclusion `protobuf:"varint,7,opt,name=exclusion,proto3,enum=lmos.agent.v1.Exclusion" json:"exclusion,omitempty"`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -194,6 +195,7 @@ async def test_a_refused_cluster_is_named_counted_and_answered_as_missing(caplog
 
 
 async def test_another_kind_of_resource_is_not_answered_and_disturbs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "lmos_grpc.control_plane.service")  # whatever a command-line test left behind
     async with connected(AdsService(FakeRegistry(HERE).view)) as envoy:
         await envoy.says(DeltaRequest(type_url="type.googleapis.com/envoy.config.listener.v3.Listener"))
         await envoy.asks(ROUTE)

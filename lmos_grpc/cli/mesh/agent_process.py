@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -97,13 +97,16 @@ async def _drain(running: list[AgentProcess], limit: timedelta) -> None:
     for each in running:
         each.drain()
     try:
-        async with asyncio.timeout(limit.total_seconds()):
-            for each in running:
-                await each.process.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit.total_seconds()):
+                for each in running:
+                    await each.process.wait()
     finally:
         for each in running:
             if each.process.returncode is None:
                 each.process.kill()
+    for each in running:
+        await each.process.wait()
 
 
 async def _lines(stream: asyncio.StreamReader | None) -> AsyncIterator[str]:

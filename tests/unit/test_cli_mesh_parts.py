@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lmos_grpc.cli.arrivals import Arrival, Arrivals
+from lmos_grpc.cli.mesh.agent_line import AgentLine
+from lmos_grpc.cli.mesh.agent_process import AgentCommand, agent_processes
+from lmos_grpc.cli.mesh.mesh import prepare_state
+from lmos_grpc.cli.mesh.mesh_settings import ANY, MeshSettings, split_address
+from lmos_grpc.cli.mesh.whereabouts import NOTE, Whereabouts, noted, read_note
+from lmos_grpc.cli.running import beside, stop_signals
+from lmos_grpc.cli.settings import MeshSection, Settings
+from lmos_grpc.clients.live_view import LiveView
+from lmos_grpc.domain.card import AgentCard, Capability
+from lmos_grpc.domain.instance import (
+    Instance,
+    InstancePut,
+    InstanceRemoved,
+    InstanceState,
+    Lease,
+    Load,
+    RegistryUpdate,
+    RemovalReason,
+)
+from lmos_grpc.domain.turn import Message, TurnRequest
+from lmos_grpc.errors import EnvironmentFaultError, InvalidConfigurationError, MeshStartingError
+from lmos_grpc.telemetry import start_tracing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CARD = AgentCard("billing-agent", "1.0.0", capabilities=(Capability("explain-bill", "1.0.0"),))
+
+
+def put(view: LiveView, number: int, state: InstanceState = InstanceState.READY, load: int = 0) -> None:
+    name = f"i-{number}"
+    instance = Instance(name, f"127.0.0.1:{number}", CARD, Lease(name, 1), state, Load(load))
+    view.apply(RegistryUpdate(view.revision + 1, "", InstancePut(instance)))
+
+
+def remove(view: LiveView, number: int) -> None:
+    gone = InstanceRemoved(f"i-{number}", RemovalReason.EXPIRED)
+    view.apply(RegistryUpdate(view.revision + 1, "", gone))
+
+
+async def test_agents_are_announced_as_they_come_change_and_go() -> None:
+    view, told = LiveView(), list[Arrival]()
+    put(view, 1)
+    with Arrivals(view, told.append).announced():
+        put(view, 1, load=5)  # no news
+        put(view, 2)
+        put(view, 2, InstanceState.DRAINING)
+        remove(view, 2)
+        remove(view, 1)
+    put(view, 3)  # nobody listens any more
+    assert [each.text for each in told] == [
+        "+ billing-agent 1.0.0 is here: explain-bill",
+        "~ billing-agent 1.0.0: 2 instances",
+        "~ billing-agent 1.0.0 drains: 1 instance left",
+        "~ billing-agent 1.0.0: 1 instance",
+        "- billing-agent 1.0.0 is gone",
+    ]
+    assert told[0].json == {
+        "agent": "billing-agent",
+        "version": "1.0.0",
+        "subset": "stable",
+        "ready": 1,
+        "draining": 0,
+        "capabilities": ["explain-bill"],
+    }
+
+
+def test_a_note_lasts_as_long_as_the_mesh(tmp_path: Path) -> None:
+    here = Whereabouts("e:1", "i:2", "o:3", "m:4")
+    with noted(tmp_path, here):
+        assert read_note(tmp_path) == here
+    assert read_note(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"edge": "x"}', '{"edge": "x", "internal": "y", "more": 1}'])
+def test_a_note_that_cannot_be_read_is_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / NOTE).write_text(text)
+    assert read_note(tmp_path) is None
+
+
+async def test_the_line_to_agents_says_that_the_mesh_starts_until_it_is_connected() -> None:
+    line = AgentLine(start_tracing("test", endpoint=None, instance_id="1").tracer)
+    with pytest.raises(MeshStartingError, match="Envoy is not ready"):
+        await anext(line.invoke(TurnRequest(Message.from_user("hello"))))
+
+
+def test_what_is_not_set_for_a_mesh_takes_free_ports(tmp_path: Path) -> None:
+    settings = MeshSettings(state=tmp_path)
+    assert {settings.edge, settings.internal, settings.metrics, settings.traces} == {ANY}
+    settings.check()
+    with pytest.raises(InvalidConfigurationError, match="refusing to listen"):
+        replace(settings, metrics="192.0.2.1:9464").check()
+    replace(settings, metrics="192.0.2.1:9464", insecure_listen=True).check()
+
+
+def test_the_settings_of_the_command_line_make_a_mesh(tmp_path: Path) -> None:
+    section = MeshSection(edge="127.0.0.1:1234", metrics="127.0.0.1:4321", state=tmp_path, fallback_agent="concierge")
+    settings = MeshSettings.of(Settings(mesh=section, agents=("a.py",)))
+    assert (settings.edge, settings.metrics, settings.agents) == ("127.0.0.1:1234", "127.0.0.1:4321", ("a.py",))
+    assert settings.routing.fallback_agent == "concierge"
+
+
+def test_addresses_are_split() -> None:
+    assert split_address("127.0.0.1:80") == ("127.0.0.1", 80)
+    assert split_address("[::1]:80") == ("::1", 80)
+    for wrong in ("", "80", ":80", "host:", "host:http"):
+        with pytest.raises(InvalidConfigurationError, match="no address"):
+            split_address(wrong)
+
+
+def test_a_state_directory_is_private_and_one_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    prepare_state(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFaultError, match="--state DIR"):
+        prepare_state(tmp_path / "file" / "b")
+
+
+async def test_what_runs_beside_a_block_ends_with_it() -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with beside(work()):
+        await asyncio.sleep(0)  # let it start
+    assert ended.is_set()
+
+
+async def test_a_signal_sets_the_event_and_the_handlers_are_taken_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_signals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(5):
+            await stop.wait()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_an_agent_that_does_not_drain_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stubborn = tmp_path / "python"
+    stubborn.write_text("#!/bin/sh\ntrap '' TERM\necho ready >&2\nwhile true; do sleep 0.05; done\n")
+    stubborn.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stubborn))
+    told, logged = list[str](), asyncio.Queue[str]()
+    command = AgentCommand("stubborn", "agent.py", tmp_path)
+    limit = timedelta(milliseconds=100)
+    async with asyncio.timeout(10):
+        async with agent_processes([command], tell=told.append, tell_log=logged.put_nowait, drain_limit=limit) as [one]:
+            assert await logged.get() == "[stubborn] ready"
+        assert one.process.returncode == -9
+    assert told == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +13,7 @@ from lmos_grpc.errors import (
     AgentStreamBrokenError,
     DeadlineExceededError,
     InternalError,
+    LmosError,
     RemoteError,
     UnreachableError,
 )
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # An agent accepts before any model work; one that does not within this time hangs.
 ACCEPT_LIMIT = timedelta(seconds=5)
+# After its last event an agent has so long to end the call well; then it is cancelled.
+_END_LIMIT = timedelta(milliseconds=50)
 
 
 class AgentCaller(Protocol):
@@ -59,9 +62,11 @@ async def agent_events(
             if event.sequence != expected:
                 raise _violation(target, f"sent event {event.sequence} where {expected} was due")
             expected += 1
-            yield event
             if isinstance(event.body, TurnDone):
+                await _ended(events)
+                yield event
                 return
+            yield event
     raise AgentStreamBrokenError(f"the stream of {target.agent} ended before its turn was done", agent=target.agent)
 
 
@@ -78,6 +83,13 @@ async def _accepted(events: AsyncGenerator[AgentEvent, None], target: Target, li
         raise _violation(target, f"failed before its first event: {error}") from error
     if first is None or first.sequence != 1 or not isinstance(first.body, Accepted):
         raise _violation(target, "did not begin its turn with `accepted`")
+
+
+async def _ended(events: AsyncGenerator[AgentEvent, None]) -> None:
+    """Waits for the status of the call, so that a turn that ended well is not seen as a cancelled call."""
+    with suppress(TimeoutError, LmosError):
+        async with asyncio.timeout(_END_LIMIT.total_seconds()):
+            await anext(events, None)
 
 
 async def _unbroken(events: AsyncGenerator[AgentEvent, None], target: Target) -> AsyncGenerator[AgentEvent, None]:

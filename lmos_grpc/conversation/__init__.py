@@ -1,6 +1,7 @@
 """The log of conversations: every turn, its events and what they led to."""
 
 from lmos_grpc.conversation.memory_turn_log import MemoryTurnLog
+from lmos_grpc.conversation.sqlite_turn_log import SqliteTurnLog, open_turn_log
 from lmos_grpc.conversation.turn_log import Begun, TurnLog, TurnPage
 
-__all__ = ["Begun", "MemoryTurnLog", "TurnLog", "TurnPage"]
+__all__ = ["Begun", "MemoryTurnLog", "SqliteTurnLog", "TurnLog", "TurnPage", "open_turn_log"]

@@ -44,7 +44,8 @@ class RunningTurn:
         self.last = 0
         # Whether the store may hold events after `last` that nobody was shown, because a call was cut off.
         self.torn = False
-        self._over = False
+        # Whether its last event was shown.
+        self.over = False
         self._writing = False
         self._ended = False
         self._error: LmosError | None = None
@@ -98,14 +99,14 @@ class RunningTurn:
                 f"the next event of a turn has the number {expected.start}, given were "
                 f"{', '.join(str(event.sequence) for event in events)}"
             )
-        if self._over or any(isinstance(event.body, TurnDone) for event in events[:-1]):
+        if self.over or any(isinstance(event.body, TurnDone) for event in events[:-1]):
             raise InternalError("nothing follows the last event of a turn")
 
     def _show(self, events: Sequence[AgentEvent]) -> None:
         if not events:
             return
         self.last = events[-1].sequence
-        self._over = isinstance(events[-1].body, TurnDone)
+        self.over = isinstance(events[-1].body, TurnDone)
         if self._followers:
             self._tail.extend(events)
             self._ring()
@@ -125,7 +126,7 @@ class RunningTurn:
                 self._tail.clear()
 
     async def _reaches(self, sequence: int) -> bool:
-        while self.last < sequence and not self._ended and not self._over:
+        while self.last < sequence and not self._ended and not self.over:
             await self._bell.wait()
         return self.last >= sequence
 

@@ -55,14 +55,19 @@ async def process_of(label: str) -> AsyncIterator[Process]:
         await child.wait()
 
 
-async def load(mesh: Mesh, failures: list[float], stop: asyncio.Event) -> None:
-    """Turns without a pause, each in a conversation of its own; notes when one failed."""
+async def passed(moment: float) -> bool:
+    return time.monotonic() >= moment
+
+
+async def load(mesh: Mesh, failures: list[float], turns: list[int], stop: asyncio.Event) -> None:
+    """Turns without a pause, each in a conversation of its own; counts those that end, notes when one failed."""
     number = 0
     while not stop.is_set():
         number += 1
         started = time.monotonic()
         try:
             await answer(mesh.text("hello", conversation=f"c{number}"))
+            turns.append(1)
         except grpc.aio.AioRpcError:
             failures.append(started)
 
@@ -75,17 +80,25 @@ async def test_one_of_two_instances_dies_or_hangs_and_soon_no_new_turn_fails(mes
         mesh.registry.put(instance("billing", doomed.address), instance("billing", other.address))
         await until_answering(mesh, "b1")
         failures: list[float] = []
+        turns: list[int] = []
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for _ in range(4):
-                group.create_task(load(mesh, failures, stop))
+                group.create_task(load(mesh, failures, turns, stop))
             doomed.send(fault)
             died = time.monotonic()
             await until(lambda: only(mesh, "b2"), seconds=limit + 2)
             out_of_rotation = time.monotonic() - died
+            # Turns that a hung instance holds end with their deadline only; new ones go on.
+            for _ in range(4):
+                group.create_task(load(mesh, failures, turns, stop))
+            turns_before = sum(turns)
+            await until(lambda: passed(died + limit + 1.0), seconds=limit + 2)
+            turns_after = sum(turns) - turns_before
             doomed.send(signal.SIGKILL)
             stop.set()
         assert out_of_rotation <= limit
+        assert turns_after > 100  # the load went on beyond the limit
         assert [at - died for at in failures if at - died > limit] == []
 
 

@@ -15,6 +15,7 @@ DEFAULT_SUBSET = "stable"
 
 _LABEL = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _MAX_TEXT = 2_000
+_MAX_VERSION = 64
 _MAX_CAPABILITIES = 100
 _MAX_PHRASES = 1_000
 _MAX_PHRASE = 500
@@ -106,10 +107,10 @@ def is_label(text: str) -> bool:
 def is_version(text: str) -> bool:
     """Whether the text is a semantic version."""
     try:
-        Version(text)
+        # The parser also takes a line break at the end and digits of other scripts; a version travels in headers.
+        return len(text) <= _MAX_VERSION and str(Version(text)) == text
     except ValueError:
         return False
-    return True
 
 
 def _agent_violations(card: AgentCard) -> Iterator[str]:

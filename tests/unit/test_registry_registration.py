@@ -75,3 +75,18 @@ def test_an_error_about_a_huge_value_stays_small(name: str) -> None:
     assert len(refused.value.message) < 1_000
     assert refused.value.message.isascii()
     assert all(len(value) <= 256 and value.isascii() for value in refused.value.metadata.values())
+
+
+@pytest.mark.parametrize(
+    "version", ["", "1", "1.0", "v1.0.0", "1.0.0\n", "\u0661.0.0", "1.0.0-", "01.0.0", f"1.0.{'9' * 64}"]
+)
+def test_a_card_with_a_version_that_is_none_is_refused(version: str) -> None:
+    with pytest.raises(InvalidCardError, match="version: "):
+        check_registration(registration(of=card(version=version)))
+    with pytest.raises(InvalidCardError, match="version: "):
+        check_registration(registration(of=card(capabilities=(Capability("pay", version),))))
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "1.2.3-rc.1+build.5", "0.0.0-alpha"])
+def test_a_semantic_version_is_taken(version: str) -> None:
+    check_registration(registration(of=card(version=version)))

@@ -148,13 +148,18 @@ def _precedence(version: str) -> tuple[object, ...]:
 
 
 def _range(text: str) -> NpmSpec | None:
+    if not text:
+        return None
     try:
-        return NpmSpec(text[:_LONGEST_RANGE]) if text else None
+        if len(text) <= _LONGEST_RANGE:
+            return NpmSpec(text)
     # AttributeError: what NpmSpec raises for "^1.2 - 3" (python-semanticversion 2.10).
-    except (ValueError, AttributeError) as error:
-        raise InvalidVersionError(
-            f"version_range: {excerpt(text)} is not an npm-style range such as ^1.2 or >=1.0.0 <2.0.0"
-        ) from error
+    except (ValueError, AttributeError):
+        pass
+    raise InvalidVersionError(
+        f"version_range: {excerpt(text)} is not an npm-style range such as ^1.2 or >=1.0.0 <2.0.0, "
+        f"of at most {_LONGEST_RANGE} characters"
+    )
 
 
 def _fits(capability: Capability, accepted: NpmSpec | None) -> bool:

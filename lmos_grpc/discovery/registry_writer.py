@@ -65,7 +65,6 @@ class RegistryWriter:
             # What a save that failed or was cancelled left behind is unknown: everything is written anew.
             self._failing = self._whole = not saved
             if not saved:
-                self._pending.clear()
                 self._news.set()
 
     def _take(self) -> RegistryChanges:

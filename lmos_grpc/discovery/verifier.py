@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.card import AgentCard
 
 ANSWER_TIME = timedelta(seconds=2)
-_PROBES_AT_ONCE = 32
+_PROBES_AT_ONCE = 100
 _CAUSE = 160
 
 

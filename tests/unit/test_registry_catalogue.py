@@ -122,7 +122,7 @@ def test_find_by_capability_gives_only_those_in_the_range() -> None:
     assert routes_found(registry, Wanted("unknown")) == []
 
 
-@pytest.mark.parametrize("version_range", ["newest", "^1.2 - 3", "((", ">", "^1.2.3.4.5", "^" * 1_000])
+@pytest.mark.parametrize("version_range", ["newest", "^1.2 - 3", "((", ">", "^1.2.3.4.5", "^1.0" + " || ^1.0" * 100])
 def test_find_with_a_range_that_is_none_says_so(version_range: str) -> None:
     with pytest.raises(InvalidVersionError, match="npm-style"):
         registry_of(card()).catalogue.find(Wanted(version_range=version_range))

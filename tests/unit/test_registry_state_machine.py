@@ -118,7 +118,7 @@ class RegistryMachine(RuleBasedStateMachine):
     def a_reader_goes_on_where_it_stopped(self, data: st.DataObject) -> None:
         token, known = data.draw(st.sampled_from(self.stops))
         view = LiveView()
-        view.apply(RegistryUpdate(0, token, SnapshotPart(known, first=True, last=True)))
+        view.apply(RegistryUpdate(-1, token, SnapshotPart(known, first=True, last=True)))
         token = asyncio.run(self._catch_up(view, token))
         seen = tuple(instance for agent in view.agents.values() for instance in agent.instances)
         assert without_load(seen) == without_load(self.timed.registry.instances())
@@ -144,15 +144,18 @@ class RegistryMachine(RuleBasedStateMachine):
 
     async def _catch_up(self, view: LiveView, token: str) -> str:
         watch = self.timed.registry.watch(token)
-        while True:
+        cuts = 0
+        while not (token and view.revision == self.timed.registry.revision):
             try:
                 update = await anext(watch)
             except WatchTooSlowError as cut:
+                cuts += 1
+                assert cuts == 1, "who reads at once after being cut off is not cut off again"
                 watch = self.timed.registry.watch(cut.metadata["resume_token"])
-                continue
-            view.apply(update)
-            if update.revision == self.timed.registry.revision and update.resume_token:
-                return update.resume_token
+            else:
+                view.apply(update)
+                token = update.resume_token
+        return token
 
 
 RegistryMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

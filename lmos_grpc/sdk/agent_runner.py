@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, aclosing, nullcontext
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.event import Outcome, Source
 from lmos_grpc.domain.instance import Load
-from lmos_grpc.errors import NoHealthyInstanceError
+from lmos_grpc.errors import AgentFailedError, NoHealthyInstanceError, ShuttingDownError
 from lmos_grpc.sdk.answering import Answering
 from lmos_grpc.sdk.turn import Turn
 from lmos_grpc.sdk.turn_metrics import metered
@@ -19,17 +20,17 @@ from lmos_grpc.sdk.turn_scope import TurnScope
 from lmos_grpc.telemetry import Metrics, agent_turn
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from opentelemetry.trace import Tracer
 
     from lmos_grpc.agent_service import Emit, TurnWork
     from lmos_grpc.domain.card import AgentCard
     from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.errors import LmosError
     from lmos_grpc.sdk.agent import Agent
     from lmos_grpc.sdk.offer import Offer
     from lmos_grpc.sdk.turn_scope import LanguageModel, MeshCaller
 
+_LOG = logging.getLogger(__name__)
 _BUSY_RETRY = timedelta(milliseconds=500)
 
 
@@ -54,7 +55,12 @@ class AgentRunner:
         self.metrics = metrics or Metrics()
         self._max_turns = max_turns
         self._slots = asyncio.Semaphore(max_turns) if max_turns else None
-        self.active_turns = 0
+        self._limits: set[asyncio.Timeout] = set()
+
+    @property
+    def active_turns(self) -> int:
+        """How many turns run."""
+        return len(self._limits)
 
     @property
     def load(self) -> Load:
@@ -81,9 +87,37 @@ class AgentRunner:
             )
         return _CapabilityTurn(self, turn, offer, time_left)
 
-    def slot(self) -> AbstractAsyncContextManager[None]:
-        """A place among the turns that run at once. Whoever was admitted in the same moment as others may wait."""
-        return self._slots or nullcontext()
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """One of the turns that run. Whoever was admitted in the same moment as others may have to wait for it.
+
+        Raises:
+            ShuttingDownError: the turn was cut off.
+            AgentFailedError: something that the agent waited for took too long.
+        """
+        async with self._slots or nullcontext():
+            limit = asyncio.timeout(None)
+            try:
+                async with limit:
+                    self._limits.add(limit)
+                    yield
+            except TimeoutError as error:
+                # Whose time is up has to be told apart: here it is never the caller's.
+                raise self._too_late(limit, error) from error
+            finally:
+                self._limits.discard(limit)
+
+    def cut_off(self) -> None:
+        """Ends the turns that still run, so that their callers are told why."""
+        for limit in self._limits:
+            limit.reschedule(asyncio.get_running_loop().time())
+
+    def _too_late(self, limit: asyncio.Timeout, error: TimeoutError) -> LmosError:
+        name = self._card.name
+        if limit.expired():
+            return ShuttingDownError(f"this instance of {name} shuts down and could not finish the turn", agent=name)
+        _LOG.error("%s waited too long for something", name, exc_info=error)
+        return AgentFailedError(f"{name} waited too long for something that it needs", agent=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +130,8 @@ class _CapabilityTurn:
     time_left: timedelta
 
     async def __call__(self, emit: Emit, /) -> None:
-        async with self.runner.slot(), AsyncExitStack() as streams:
-            self.runner.active_turns += 1
-            try:
-                await self._run(emit, self._scope(streams))
-            finally:
-                self.runner.active_turns -= 1
+        async with self.runner.running(), AsyncExitStack() as streams:
+            await self._run(emit, self._scope(streams))
 
     def _scope(self, streams: AsyncExitStack) -> TurnScope:
         return TurnScope(

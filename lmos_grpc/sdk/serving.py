@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lmos_grpc.telemetry import Metrics, Tracing
 
 _LOG = logging.getLogger(__name__)
+_TOLD_WITHIN = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,4 +188,7 @@ async def _server(runner: AgentRunner, settings: AgentSettings, tracing: Tracing
                 drain=settings.drain_timeout,
             )
         )
+        # A little before the server cancels what is left, because a cancelled turn cannot tell its caller why.
+        limit = settings.drain_timeout.total_seconds() * _TOLD_WITHIN
+        stack.callback(asyncio.get_running_loop().call_later, limit, runner.cut_off)
         yield server.address

@@ -56,9 +56,7 @@ def settings_for(server: ModelServer) -> AgentSettings:
     return AgentSettings(mesh=None, model=model, drain_timeout=timedelta(seconds=2))
 
 
-async def bodies_of(
-    server: ModelServer, *, capability: str = "chat", history: tuple[Message, ...] = ()
-) -> list[EventBody]:
+async def bodies_of(server: ModelServer, *, history: tuple[Message, ...] = ()) -> list[EventBody]:
     async with (
         serve_model(server),
         serve_agent(agent, settings_for(server)) as served,

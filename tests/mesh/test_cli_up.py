@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ from lmos_grpc.cli.app import run_command
 from lmos_grpc.cli.command.chat import converse
 from lmos_grpc.cli.exit_code import ExitCode
 from lmos_grpc.cli.settings import MeshSection, Settings
-from tests.mesh.lmos_process import alive, children, lmos, mesh_up
+from tests.mesh.lmos_process import AGENT, alive, children, lmos, mesh_up
 from tests.mesh.whole_mesh import output_to
 
 if TYPE_CHECKING:
@@ -100,6 +102,55 @@ def test_commands_find_a_mesh_by_its_state_directory(mesh: dict[str, Any], capsy
     assert "desk-agent" in capsys.readouterr().out
     assert run_command(["trace", "--state", mesh["state"]]) == ExitCode.OK
     assert "lmos ask" in capsys.readouterr().out
+
+
+def test_an_agent_that_runs_by_itself_says_where_it_is_and_drains(mesh: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "desk.py").write_text(AGENT.replace("desk-agent", "second-agent"), "utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "lmos_grpc.cli",
+        "agent",
+        "run",
+        str(tmp_path / "desk.py"),
+        "--state",
+        mesh["state"],
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as agent:
+        assert agent.stdout
+        lines = [agent.stdout.readline().strip() for _ in range(3)]
+        agent.send_signal(signal.SIGINT)
+        rest = agent.stdout.read()
+    assert lines[0].startswith("second-agent 1.0.0 serves at 127.0.0.1:")
+    assert lines[1:] == [f"registering with the mesh at {mesh['internal']} …", "registered; Ctrl-C drains"]
+    assert rest == "draining\n"
+    assert agent.returncode == ExitCode.OK
+
+
+def test_a_long_text_is_read_from_standard_input(
+    mesh: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("hello there"))
+    assert run_command(["ask", "--state", mesh["state"], "-"]) == ExitCode.OK
+    assert capsys.readouterr().out.startswith("Hello from c-")
+
+
+def test_an_empty_message_is_refused_by_the_mesh(mesh: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["ask", "--state", mesh["state"], "  "]) == ExitCode.MESH
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_all_public_services_answer_reflection_on_the_edge(mesh: dict[str, Any]) -> None:
+    buf = Path(sys.executable).with_name("buf")
+    options = ["--http2-prior-knowledge", "--protocol", "grpc", "--list-services", f"http://{mesh['edge']}"]
+    listed = subprocess.run([buf, "curl", *options], capture_output=True, text=True, check=True, timeout=_LIMIT_SECONDS)
+    assert set(listed.stdout.split()) >= {
+        "grpc.health.v1.Health",
+        "lmos.agent.v1.AgentService",
+        "lmos.conversation.v1.ConversationService",
+        "lmos.discovery.v1.DiscoveryService",
+        "lmos.orchestrator.v1.OrchestratorService",
+    }
 
 
 def test_ctrl_c_drains_and_leaves_nothing_behind(tmp_path: Path) -> None:

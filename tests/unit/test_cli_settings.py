@@ -1,18 +1,19 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from lmos_grpc.cli.settings import load_settings
+from lmos_grpc.cli.settings import Settings, load_settings
 from lmos_grpc.cli.settings.environment import unknown_variables
 from lmos_grpc.errors import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from lmos_grpc.cli.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -26,23 +27,23 @@ def load(text: str, environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def test_without_a_file_the_defaults_work() -> None:
-    settings = load_settings({})
-    assert settings.mesh.edge == "127.0.0.1:8080"
-    assert settings.mesh.state.is_absolute()
-    assert settings.agents is None
+    loaded = load_settings({})
+    assert loaded.mesh.edge == "127.0.0.1:8080"
+    assert loaded.mesh.state.is_absolute()
+    assert loaded.agents is None
 
 
 def test_a_file_sets_values_of_every_kind() -> None:
-    settings = load(
+    loaded = load(
         "mesh: {edge: '127.0.0.1:9090', insecure_listen: yes, state: here}\n"
         "telemetry:\n  record_text: true\n"
         "agents: [a.py, b.py]\n"
     )
-    assert settings.mesh.edge == "127.0.0.1:9090"
-    assert settings.mesh.insecure_listen
-    assert settings.mesh.state == Path("here")
-    assert settings.telemetry.record_text
-    assert settings.agents == ("a.py", "b.py")
+    assert loaded.mesh.edge == "127.0.0.1:9090"
+    assert loaded.mesh.insecure_listen
+    assert loaded.mesh.state == Path("here")
+    assert loaded.telemetry.record_text
+    assert loaded.agents == ("a.py", "b.py")
 
 
 def test_an_empty_file_is_fine() -> None:
@@ -94,9 +95,9 @@ def test_a_file_that_is_asked_for_and_not_there_is_an_error() -> None:
 
 
 def test_the_model_key_never_prints() -> None:
-    settings = load_settings({"OPENAI_API_KEY": "sk-very-secret", "OPENAI_BASE_URL": "http://model"})
-    assert settings.model.api_key == "sk-very-secret"
-    assert "sk-very-secret" not in repr(settings)
+    loaded = load_settings({"OPENAI_API_KEY": "sk-very-secret", "OPENAI_BASE_URL": "http://model"})
+    assert loaded.model.api_key == "sk-very-secret"
+    assert "sk-very-secret" not in repr(loaded)
 
 
 def test_a_wrong_variable_is_named() -> None:
@@ -106,3 +107,10 @@ def test_a_wrong_variable_is_named() -> None:
 
 def test_misspelt_variables_are_noticed() -> None:
     assert unknown_variables({"LMOS_EGDE": "x", "LMOS_EDGE": "x", "HOME": "x"}) == ("LMOS_EGDE",)
+
+
+@given(st.text(max_size=200) | st.from_regex(r"(mesh|agents|caller|x):\n( {1,2}[a-z_]{1,8}: ?[^\n]{0,10}\n){0,3}"))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_file_holds_it_is_settings_or_an_error_of_ours(text: str) -> None:
+    with suppress(InvalidConfigurationError):
+        assert isinstance(load(text), Settings)

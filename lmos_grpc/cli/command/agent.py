@@ -14,11 +14,16 @@ from lmos_grpc.cli.agent_loader import load_agent
 from lmos_grpc.cli.exit_code import ExitCode
 from lmos_grpc.cli.mesh.whereabouts import find_mesh
 from lmos_grpc.cli.options import pass_invocation
-from lmos_grpc.sdk import AgentSettings, ModelSettings, run_agents
+from lmos_grpc.cli.running import beside, stop_signals, ungrouped
+from lmos_grpc.cli.running import run as run_to_the_end
+from lmos_grpc.cli.view.agent_view import key_text
+from lmos_grpc.sdk import AgentSettings, ModelSettings, serve_agent
 
 if TYPE_CHECKING:
     from lmos_grpc.cli.options import Invocation
+    from lmos_grpc.cli.output import Output
     from lmos_grpc.cli.settings import ModelSection, Settings
+    from lmos_grpc.sdk import Agent, ServedAgent
 
 _STDIN = 0
 
@@ -70,8 +75,31 @@ def run(
     found = load_agent(target)
     if with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    run_agents((found,), agent_settings(settings, listen=listen, advertise=advertise, alone=alone))
+    told = agent_settings(settings, listen=listen, advertise=advertise, alone=alone)
+    return run_to_the_end(serve_until_stopped(found, told, invocation.output))
+
+
+async def serve_until_stopped(agent: Agent, settings: AgentSettings, output: Output) -> ExitCode:
+    """Serves the agent and tells where, until Ctrl-C or SIGTERM; then drains it.
+
+    Raises:
+        LmosError: it cannot be served.
+    """
+    with stop_signals() as stop, ungrouped():
+        async with serve_agent(agent, settings) as served:
+            output.line(f"{key_text(served.card.key)} serves at {served.address}")
+            async with beside(_tell_registered(served, settings, output)):
+                await stop.wait()
+            output.line("draining")
     return ExitCode.OK
+
+
+async def _tell_registered(served: ServedAgent, settings: AgentSettings, output: Output) -> None:
+    if settings.mesh is None:
+        return
+    output.line(f"registering with the mesh at {settings.mesh} …")
+    await served.wait_registered()
+    output.line("registered; Ctrl-C drains")
 
 
 def agent_settings(settings: Settings, *, listen: str, advertise: str, alone: bool) -> AgentSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.turn import TurnRequest
 
 _STRATEGIES = ("one", "all", "first")
+_STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def ask(
       lmos ask --strategy all --json "my line is down and my bill is too high"
     """
     options.show_logs(verbose=invocation.verbose)
-    question = Question(text, hint_from(agent, capability, strategy), conversation, _answer(answer), timeout)
+    said = sys.stdin.read() if text == _STANDARD_INPUT else text
+    question = Question(said, hint_from(agent, capability, strategy), conversation, _answer(answer), timeout)
     return run(ask_mesh(invocation.settings(), invocation.output, question, why=why))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.agent_service import AGENT_SERVICE, MeteredRunner, TurnExecutor, add_agent_service
 from lmos_grpc.cli.mesh.agent_line import AgentLine
-from lmos_grpc.conversation import open_turn_log
+from lmos_grpc.conversation import CONVERSATION_SERVICE, add_conversation_service, open_turn_log
 from lmos_grpc.discovery import DISCOVERY_SERVICE
 from lmos_grpc.orchestrator import ORCHESTRATOR_SERVICE, Orchestrator, add_orchestrator_service
 from lmos_grpc.routing import Router
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TURNS = "turns.sqlite"
 # What callers find at the edge. This server answers reflection and health for all of it.
-PUBLIC_SERVICES = (AGENT_SERVICE, ORCHESTRATOR_SERVICE, DISCOVERY_SERVICE)
+PUBLIC_SERVICES = (AGENT_SERVICE, ORCHESTRATOR_SERVICE, CONVERSATION_SERVICE, DISCOVERY_SERVICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +73,4 @@ def _add_services(
     executor = TurnExecutor(MeteredRunner(orchestrator, telemetry.metrics), log, endings)
     add_agent_service(server, executor, orchestrator.card)
     add_orchestrator_service(server, orchestrator)
+    add_conversation_service(server, log)

@@ -14,6 +14,7 @@ from lmos.conversation.v1 import conversation_service_pb2 as pb
 from lmos_grpc.domain.conversation import OpenQuestion, TurnKey, TurnRecord
 from lmos_grpc.domain.event import AgentEvent, Clarification, Source
 from lmos_grpc.domain.turn import Message, Role
+from lmos_grpc.errors import InvalidRequestError
 from lmos_grpc.wire.event import event_from_wire, event_to_wire, outcome_from_wire, outcome_to_wire
 from lmos_grpc.wire.time import moment_of, to_timestamp
 from lmos_grpc.wire.turn import hint_to_wire, message_from_wire, message_to_wire
@@ -115,14 +116,27 @@ def record_to_wire(record: TurnRecord) -> pb.Turn:
 
 
 def record_from_wire(turn: pb.Turn, tenant: str, conversation_id: str, now: datetime) -> TurnRecord:
-    """The turn; the times that were not said are now."""
+    """The turn; the times that were not said are now.
+
+    Raises:
+        InvalidRequestError: a time is out of the range of a timestamp.
+    """
     responses = (message_from_wire(each, default_role=Role.AGENT) for each in turn.responses)
     return TurnRecord(
         key=TurnKey(tenant, conversation_id, turn.turn_id),
         request=replace(message_from_wire(turn.request), role=Role.USER),
         responses=tuple(responses),
         outcome=outcome_from_wire(turn.outcome),
-        created_at=moment_of(turn, "create_time") or now,
-        ended_at=moment_of(turn, "end_time") or now,
+        created_at=_moment(turn, "create_time") or now,
+        ended_at=_moment(turn, "end_time") or now,
         last_sequence=turn.last_sequence,
     )
+
+
+def _moment(turn: pb.Turn, field: str) -> datetime | None:
+    try:
+        return moment_of(turn, field)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequestError(
+            f"turn.{field} is no time between the years 1 and 9999", field=f"turn.{field}"
+        ) from error

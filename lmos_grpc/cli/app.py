@@ -8,6 +8,7 @@ import sys
 import click
 
 from lmos_grpc.cli.exit_code import MEANINGS, ExitCode, exit_code_of
+from lmos_grpc.cli.options import unwrapped
 from lmos_grpc.cli.output import Output
 from lmos_grpc.errors import LmosError
 
@@ -38,6 +39,7 @@ class _Commands(click.Group):
     epilog=f"\b\nExit codes:\n{_EXIT_CODES}",
 )
 @click.version_option(package_name="lmos-grpc", prog_name="lmos")
+@unwrapped
 def lmos() -> None:
     r"""A mesh of AI agents behind Envoy: bring it up, ask it, look into it.
 

@@ -99,8 +99,14 @@ _INSECURE = _shared(
 
 
 def everywhere(command: Command) -> Command:
-    """Adds what every command has: --verbose and --config."""
-    return _apply(command, *_EVERYWHERE)
+    """Adds what every command has: --verbose and --config, and help whose example keeps its lines."""
+    return _apply(unwrapped(command), *_EVERYWHERE)
+
+
+def unwrapped(command: Command) -> Command:
+    r"""Makes of the `\b` in a raw docstring the character by which click knows a paragraph that is not wrapped."""
+    command.__doc__ = (command.__doc__ or "").replace(r"\b", "\b")
+    return command
 
 
 def as_json(command: Command) -> Command:

@@ -35,7 +35,9 @@ def test_every_command_has_help_with_an_example(path: tuple[str, ...], capsys: p
     assert run_command([*path, "--help"]) == ExitCode.OK
     said = capsys.readouterr().out
     assert "Example:" in said
-    assert f"  lmos {' '.join(path)}".rstrip() in said
+    # On a line of its own, as it is to be typed.
+    assert any(line.startswith(f"    lmos {' '.join(path)}".rstrip()) for line in said.splitlines())
+    assert "\\b" not in said
 
 
 def test_the_exit_codes_stand_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:

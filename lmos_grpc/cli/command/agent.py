@@ -29,6 +29,7 @@ _STDIN = 0
 
 
 @click.group()
+@options.unwrapped
 def agent() -> None:
     r"""Run agents.
 

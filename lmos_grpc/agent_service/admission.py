@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lmos_grpc.domain.turn import MAX_MESSAGE_BYTES, FilePart, TextPart
+from lmos_grpc.domain.turn import MAX_ID_LENGTH, MAX_MESSAGE_BYTES, FilePart, TextPart
 from lmos_grpc.errors import EmptyMessageError, InvalidRequestError, MessageTooLargeError
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from lmos_grpc.domain.turn import Message, TurnRequest
 
-_MAX_ID = 128
 _MAX_PARTS = 64
 _MAX_HISTORY = 200
 _MAX_ATTRIBUTES = 64
@@ -36,9 +35,9 @@ def admissible(turn: TurnRequest, *, new_id: Callable[[], str]) -> TurnRequest:
 
 def _check_sizes(turn: TurnRequest) -> None:
     sizes = (
-        ("conversation_id", len(turn.conversation_id), _MAX_ID),
-        ("turn_id", len(turn.turn_id), _MAX_ID),
-        ("user.id", len(turn.user.id), _MAX_ID),
+        ("conversation_id", len(turn.conversation_id), MAX_ID_LENGTH),
+        ("turn_id", len(turn.turn_id), MAX_ID_LENGTH),
+        ("user.id", len(turn.user.id), MAX_ID_LENGTH),
         ("message.parts", len(turn.message.parts), _MAX_PARTS),
         ("history", len(turn.history), _MAX_HISTORY),
         ("user.attributes", len(turn.user.attributes), _MAX_ATTRIBUTES),

@@ -88,16 +88,22 @@ class TurnExecutor:
         try:
             await emit(accepted(turn))
             await _work_within(child_timeout(time_left), work, emit)
+            # In this order: who reads of the end may ask on at once, and is decided on by what this turn left behind.
+            await self._finish(key, emit.stream)
+            await emit.send_last()
         except asyncio.CancelledError:
             # The servicer must not wait any more; what is owed to the log is paid by somebody who may.
             self._endings.create_task(self._close(key, emit.stream, Outcome.CANCELLED))
             raise
-        await self._finish(key, emit.stream)
 
     async def _finish(self, key: TurnKey, stream: EventStream) -> None:
-        before = await self._log.state(key.tenant, key.conversation_id)
-        outcome = stream.outcome or Outcome.FAILED
-        await self._log.finish(key, outcome, stream.responses(), stream.state_after(before))
+        try:
+            before = await self._log.state(key.tenant, key.conversation_id)
+            outcome = stream.outcome or Outcome.FAILED
+            await self._log.finish(key, outcome, stream.responses(), stream.state_after(before))
+        except LmosError as error:
+            # The caller has the answer, and is told of its end all the same.
+            _LOG.warning("could not close turn %s in the log: %s", key.turn_id, error)
 
     async def _close(self, key: TurnKey, stream: EventStream, outcome: Outcome) -> None:
         """Ends a turn whose caller is gone, for those who follow it or read it later."""
@@ -106,18 +112,20 @@ class TurnExecutor:
             if event is not None:
                 await self._log.append(key, event)
                 stream.commit(event)
-            await self._finish(key, stream)
         except LmosError as error:
-            _LOG.warning("could not close turn %s in the log: %s", key.turn_id, error)
+            _LOG.warning("could not log the end of turn %s: %s", key.turn_id, error)
+            return
+        await self._finish(key, stream)
 
 
 class _Emitter:
-    """Numbers an event, writes it to the log, and only then gives it to the caller."""
+    """Numbers an event, writes it to the log, and only then gives it to the caller; the last when it is told to."""
 
     def __init__(self, key: TurnKey, stream: EventStream, log: TurnLog, send: Send) -> None:
         self._key = key
         self._log = log
         self._send = send
+        self._last: AgentEvent | None = None
         self.stream = stream
 
     async def __call__(self, body: EventBody, source: Source = _SELF, /) -> None:
@@ -127,7 +135,14 @@ class _Emitter:
         # Cancelled in here, the number is free again and the log takes another event in its place.
         await self._log.append(self._key, event)
         self.stream.commit(event)
-        await self._send(event)
+        if self.stream.outcome is None:
+            await self._send(event)
+        else:
+            self._last = event
+
+    async def send_last(self) -> None:
+        if self._last is not None:
+            await self._send(self._last)
 
     async def fail(self, error: LmosError) -> None:
         await self(Failure(error.detail))
@@ -136,16 +151,21 @@ class _Emitter:
 
 async def _work_within(limit: timedelta, work: TurnWork, emit: _Emitter) -> None:
     """Works on a turn until its last event."""
+    deadline = asyncio.timeout(limit.total_seconds())
     try:
-        async with asyncio.timeout(limit.total_seconds()):
+        async with deadline:
             await work(emit)
-    except TimeoutError:
-        await emit.fail(DeadlineExceededError(f"the turn was not done within {limit.total_seconds():.1f} s"))
     except LmosError as error:
         await emit.fail(error)
-    except Exception:  # noqa: BLE001 # the edge of the turn: an agent's code may raise anything, and its caller is owed a last event
-        _LOG.exception("a turn failed")
-        await emit.fail(AgentFailedError("the agent failed; its log and the trace of this call tell more"))
+    except Exception as error:  # noqa: BLE001 # the edge of the turn: its caller is owed a last event, whatever was raised
+        await emit.fail(_failure(error, limit, in_time=not deadline.expired()))
     else:
         if emit.stream.outcome is None:
             await emit(TurnDone(Outcome.COMPLETED))
+
+
+def _failure(error: Exception, limit: timedelta, *, in_time: bool) -> LmosError:
+    if isinstance(error, TimeoutError) and not in_time:
+        return DeadlineExceededError(f"the turn was not done within {limit.total_seconds():.1f} s")
+    _LOG.error("a turn failed", exc_info=error)
+    return AgentFailedError("the agent failed; its log and the trace of this call tell more")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import socket
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +26,11 @@ _START_LIMIT = timedelta(seconds=20)
 _END_GRACE = timedelta(seconds=5)
 _POLL_SECONDS = 0.05
 _LOG_TAIL_LINES = 5
+# Asks the kernel (prctl PR_SET_PDEATHSIG) to end Envoy when we are gone, however we went, and then becomes Envoy:
+# one that outlived us would hold the ports, and nobody would tell it of agents any more.
+_END_WITH_PARENT = (
+    "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, signal.SIGTERM); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +113,13 @@ def _require_free_ports(settings: EnvoySettings) -> None:
 async def _start(
     path: Path, concurrency: int, bootstrap: Path, admin_address: Path, log_path: Path
 ) -> asyncio.subprocess.Process:
+    if not os.access(path, os.X_OK):
+        raise EnvironmentFaultError(f"cannot start {path}: there is no program there that we may run")
     # A session of its own: Ctrl-C is for us, who drain before we end it.
     with log_path.open("wb") as log:
         try:
             return await asyncio.create_subprocess_exec(
-                path,
+                *(sys.executable, "-c", _END_WITH_PARENT, path),
                 *("--config-path", str(bootstrap)),
                 *("--admin-address-path", str(admin_address)),
                 *("--concurrency", str(concurrency)),

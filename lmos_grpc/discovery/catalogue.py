@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from semantic_version import NpmSpec, Version
+from semantic_version import Version
 
 from lmos_grpc.discovery.page_token import key_from_token, token_after
 from lmos_grpc.discovery.registration import excerpt
 from lmos_grpc.discovery.word_overlap import WordOverlap
 from lmos_grpc.domain.card import DEFAULT_SUBSET, is_version
+from lmos_grpc.domain.version_range import LONGEST_RANGE, VersionRange
 from lmos_grpc.errors import InvalidVersionError, UnknownAgentError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.card import AgentCard, AgentKey, Capability
     from lmos_grpc.domain.instance import Agent
 
-_LONGEST_RANGE = 256
 _parsed = lru_cache(maxsize=4_096)(Version)
 
 
@@ -147,23 +147,18 @@ def _precedence(version: str) -> tuple[object, ...]:
     return without_build
 
 
-def _range(text: str) -> NpmSpec | None:
-    if not text:
-        return None
+def _range(text: str) -> VersionRange:
     try:
-        if len(text) <= _LONGEST_RANGE:
-            return NpmSpec(text)
-    # AttributeError: what NpmSpec raises for "^1.2 - 3" (python-semanticversion 2.10).
-    except (ValueError, AttributeError):
-        pass
-    raise InvalidVersionError(
-        f"version_range: {excerpt(text)} is not an npm-style range such as ^1.2 or >=1.0.0 <2.0.0, "
-        f"of at most {_LONGEST_RANGE} characters"
-    )
+        return VersionRange(text)
+    except ValueError as error:
+        raise InvalidVersionError(
+            f"version_range: {excerpt(text)} is not an npm-style range such as ^1.2 or >=1.0.0 <2.0.0, "
+            f"of at most {LONGEST_RANGE} characters"
+        ) from error
 
 
-def _fits(capability: Capability, accepted: NpmSpec | None) -> bool:
-    return accepted is None or _parsed(capability.version) in accepted
+def _fits(capability: Capability, accepted: VersionRange) -> bool:
+    return accepted.takes(capability.version)
 
 
 def _same_language(wanted: str, spoken: str) -> bool:

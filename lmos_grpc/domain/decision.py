@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.card import DEFAULT_SUBSET, AgentKey
-from lmos_grpc.domain.turn import ClarificationAnswer, Lane, Strategy
+from lmos_grpc.domain.turn import Lane, Strategy
+
+if TYPE_CHECKING:
+    from lmos_grpc.domain.turn import ClarificationAnswer
 
 
 class DecisionMode(Enum):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_ID_LENGTH = 128
 
 
 class Role(Enum):

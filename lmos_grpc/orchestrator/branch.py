@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +18,7 @@ from lmos_grpc.domain.event import (
     Source,
     TurnDone,
 )
-from lmos_grpc.domain.turn import Message, Role, RouteHint, TextPart
+from lmos_grpc.domain.turn import MAX_ID_LENGTH, Message, Role, RouteHint, TextPart
 from lmos_grpc.errors import (
     AgentProtocolViolationError,
     DeadlineExceededError,
@@ -147,7 +148,14 @@ class Branch:
     def _asked_of_target(self) -> TurnRequest:
         message = Message.from_user(self.target.text) if self.target.text else self.turn.message
         hint = RouteHint(agent=self.target.agent, capability=self.target.capability)
-        return replace(self.turn, message=message, hint=hint)
+        return replace(self.turn, turn_id=self._turn_id(), message=message, hint=hint)
+
+    def _turn_id(self) -> str:
+        # Two branches may lead to one agent, to which one turn id is one turn.
+        if not self.number:
+            return self.turn.turn_id
+        derived = f"{self.turn.turn_id}.{self.number}"
+        return derived if len(derived) <= MAX_ID_LENGTH else hashlib.sha256(derived.encode()).hexdigest()
 
     def _source_of(self, said: Source) -> Source:
         return replace(self.source, capability=said.capability or self.target.capability)

@@ -18,7 +18,7 @@ from lmos_grpc.routing.follow_up import after_dismissal
 from lmos_grpc.routing.governance import govern
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
 from lmos_grpc.routing.settings import RoutingSettings
-from lmos_grpc.routing.versions import VersionRange
+from lmos_grpc.routing.versions import CardRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,7 @@ class Router:
     def _govern(self, turn: TurnRequest) -> Governed:
         context, wanted = turn.context, turn.hint.version_range
         if wanted or context.visited:
-            return govern(self._view.agents.values(), context, VersionRange(wanted))
+            return govern(self._view.agents.values(), context, CardRange(wanted))
         key = (context.tenant, context.channel, context.wanted_subset)
         found = self._governed.get(key)
         if found is None:

@@ -20,7 +20,7 @@ from lmos_grpc.errors import (
 from lmos_grpc.routing.case import SPREADING, target_of
 from lmos_grpc.routing.governance import govern
 from lmos_grpc.routing.language import speaks
-from lmos_grpc.routing.versions import VersionRange
+from lmos_grpc.routing.versions import CardRange
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -78,7 +78,7 @@ def named_agents(
         HandoverLoopError: the agent had the turn before.
         NoHealthyInstanceError: no instance is ready.
     """
-    versions = VersionRange(version_range, capability=capability)
+    versions = CardRange(version_range, capability=capability)
     known = tuple((view.agents_named(agent) if agent else view.agents).values())
     if not known and agent:
         raise UnknownAgentError(f"no agent {agent!r} is registered; `lmos agents` lists all that are", agent=agent)

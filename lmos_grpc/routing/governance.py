@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.card import AgentKey
     from lmos_grpc.domain.instance import Agent
     from lmos_grpc.domain.turn import CallContext
-    from lmos_grpc.routing.versions import VersionRange
+    from lmos_grpc.routing.versions import CardRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Governed:
     excluded: tuple[Excluded, ...]
 
 
-def govern(agents: Iterable[Agent], context: CallContext, versions: VersionRange = EVERY_VERSION) -> Governed:
+def govern(agents: Iterable[Agent], context: CallContext, versions: CardRange = EVERY_VERSION) -> Governed:
     """Applies every rule to every agent; the text of the turn has no say in it."""
     allowed: dict[str, Agent] = {}
     excluded: list[Excluded] = []
@@ -61,7 +61,7 @@ def _order(agent: Agent) -> tuple[str, str, str]:
     return (agent.key.name, agent.key.version, agent.key.subset)
 
 
-def _refusal(agent: Agent, context: CallContext, versions: VersionRange) -> tuple[Exclusion, str] | None:
+def _refusal(agent: Agent, context: CallContext, versions: CardRange) -> tuple[Exclusion, str] | None:
     card = agent.card
     if card.tenants and context.tenant not in card.tenants:
         return Exclusion.TENANT, f"it does not serve the tenant {context.tenant!r}"

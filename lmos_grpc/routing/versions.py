@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from semantic_version import NpmSpec, Version
-
 from lmos_grpc.domain.card import DEFAULT_SUBSET
+from lmos_grpc.domain.version_range import VersionRange
 from lmos_grpc.errors import InvalidVersionError
 
 if TYPE_CHECKING:
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.instance import Agent
 
 
-class VersionRange:
-    """An npm-style range (node-semver); it is about the capability where one is named, else about the agent."""
+class CardRange:
+    """A version range; it is about the capability where one is named, else about the agent."""
 
     def __init__(self, text: str, *, capability: str = "") -> None:
         """Reads the range; empty takes every version.
@@ -25,24 +24,26 @@ class VersionRange:
         Raises:
             InvalidVersionError: the text is not a range.
         """
-        self.text = text
         self._capability = capability
         try:
-            self._spec = NpmSpec(text) if text else None
+            self._versions = VersionRange(text)
         except ValueError as error:
             raise InvalidVersionError(
                 f"{text!r} is not an npm-style version range such as ^1.2.0", version_range=text
             ) from error
 
+    @property
+    def text(self) -> str:
+        """The range as it was written."""
+        return self._versions.text
+
     def takes(self, card: AgentCard) -> bool:
         """Whether the card is in the range."""
-        if self._spec is None:
-            return True
         capability = card.capability(self._capability)
-        return bool(self._spec.match(Version(capability.version if capability else card.version)))
+        return self._versions.takes(capability.version if capability else card.version)
 
 
-EVERY_VERSION = VersionRange("")
+EVERY_VERSION = CardRange("")
 
 
 def preferred(agents: Sequence[Agent], *, subset: str) -> Agent | None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import grpc
 import grpc.aio
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _DETAILS_TRAILER = "grpc-status-details-bin"
+_MAX_TEXT = 2_000
+_MAX_VALUE = 256
+_MAX_ENTRIES = 8
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 # Envoy's own answers name their reason here, because a local reply cannot carry google.rpc.Status.
 REASON_TRAILER = "x-lmos-error-reason"
 _GRPC_CODES: dict[Code, grpc.StatusCode] = {Code(each.value[0]): each for each in grpc.StatusCode if each.value[0]}
@@ -82,9 +89,24 @@ async def _abort(error: Exception, context: Context, method: str) -> None:
     if not isinstance(error, LmosError):
         _LOG.error("a handler of %s failed", method, exc_info=error)
         error = InternalError("internal error; the server's log and the trace of this call tell more")
-    detail = error.detail
+    detail = _fit_for_headers(error.detail)
     trailers = ((_DETAILS_TRAILER, failure_to_status(detail).SerializeToString()),)
     await context.abort(_GRPC_CODES[detail.code], detail.message, trailers)
+
+
+def _fit_for_headers(detail: FailureDetail) -> FailureDetail:
+    # Trailers are limited to 8 KB, and the message travels in them twice, once percent-encoded. A call whose
+    # trailers are too large ends without any of them.
+    metadata = {key: shortened(text, _MAX_VALUE) for key, text in list(detail.metadata.items())[:_MAX_ENTRIES]}
+    return replace(detail, message=shortened(detail.message, _MAX_TEXT), metadata=metadata)
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, cut so that it has at most so many bytes, percent-encoded."""
+    encoded = quote(text, safe=_PRINTABLE)
+    if len(encoded) <= limit:
+        return text
+    return unquote(re.sub(r"(%[0-9A-F]{0,1})$", "", encoded[: limit - 3]), errors="ignore") + "..."
 
 
 def error_from_call(error: grpc.aio.AioRpcError) -> LmosError:

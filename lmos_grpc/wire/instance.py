@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lmos.discovery.v1 import discovery_service_pb2 as service_pb
 from lmos.discovery.v1 import instance_pb2 as pb
 
@@ -92,13 +94,19 @@ def instance_from_wire(message: pb.Instance) -> Instance:
 
 
 def agent_to_wire(agent: Agent) -> pb.Agent:
-    """The agent with its instances as it travels."""
-    return pb.Agent(card=card_to_wire(agent.card), instances=[instance_to_wire(each) for each in agent.instances])
+    """The agent with its instances as it travels. A card that is the agent's own is not repeated."""
+    message = pb.Agent(card=card_to_wire(agent.card), instances=[instance_to_wire(each) for each in agent.instances])
+    for each in message.instances:
+        if each.card == message.card:
+            each.ClearField("card")
+    return message
 
 
 def agent_from_wire(message: pb.Agent) -> Agent:
     """The agent with its instances."""
-    return Agent(card_from_wire(message.card), tuple(instance_from_wire(each) for each in message.instances))
+    card = card_from_wire(message.card)
+    instances = ((each, instance_from_wire(each)) for each in message.instances)
+    return Agent(card, tuple(one if each.HasField("card") else replace(one, card=card) for each, one in instances))
 
 
 def update_to_wire(update: RegistryUpdate) -> service_pb.WatchResponse:

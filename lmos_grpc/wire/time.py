@@ -35,12 +35,17 @@ def to_duration(span: timedelta | None) -> Duration | None:
     return duration
 
 
+# The range of google.protobuf.Duration. What is beyond it is no duration, and counts as the longest one.
+_LONGEST_SECONDS = 315_576_000_000
+
+
 def duration_of(message: Message, field: str) -> timedelta | None:
     """The duration in a field of a message; None where it is absent."""
     if not message.HasField(field):
         return None
     duration: Duration = getattr(message, field)
-    return timedelta(seconds=duration.seconds, microseconds=duration.nanos // 1_000)
+    seconds = max(-_LONGEST_SECONDS, min(duration.seconds, _LONGEST_SECONDS))
+    return timedelta(seconds=seconds, microseconds=duration.nanos // 1_000)
 
 
 def to_timestamp(moment: datetime | None) -> Timestamp | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from lmos_grpc.domain import card, decision, event, failure, instance, turn
 from lmos_grpc.wire.card import card_from_wire, card_to_wire
 from lmos_grpc.wire.event import event_from_wire, event_to_wire
 from lmos_grpc.wire.failure import failure_from_status, failure_to_status
-from lmos_grpc.wire.instance import update_from_wire, update_to_wire
+from lmos_grpc.wire.instance import agent_from_wire, agent_to_wire, update_from_wire, update_to_wire
 from lmos_grpc.wire.turn import turn_from_wire, turn_to_wire
 
 if TYPE_CHECKING:
@@ -210,3 +211,19 @@ def test_no_bytes_break_the_parser(data: bytes) -> None:
     survives(data, agent_event_pb2.AgentEvent, event_from_wire)
     survives(data, discovery_service_pb2.WatchResponse, update_from_wire)
     survives(data, agent_service_pb2.InvokeRequest, lambda message: turn_from_wire(message, turn.CallContext()))
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**31), 2**31 - 1))
+def test_no_duration_is_too_long_to_be_read(seconds: int, nanos: int) -> None:
+    request = agent_service_pb2.InvokeRequest()
+    request.route_hint.strategy.branch_budget.seconds = seconds
+    request.route_hint.strategy.branch_budget.nanos = nanos
+    assert turn_from_wire(request, turn.CallContext()).hint.strategy.branch_budget is not None
+
+
+@given(cards, tuples_of(instances))
+def test_an_agent_comes_back_the_same(own: card.AgentCard, many: tuple[instance.Instance, ...]) -> None:
+    told = instance.Agent(own, (*many, *(replace(each, card=own) for each in many)))
+    message = agent_to_wire(told)
+    assert agent_from_wire(message) == told
+    assert not any(each.HasField("card") and each.card == message.card for each in message.instances)

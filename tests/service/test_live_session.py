@@ -108,7 +108,7 @@ async def test_cancel_stops_the_turn_and_its_turn_done_is_the_acknowledgement() 
         await session.say(cancel=live_pb.Cancel(turn_id="t1"))
         done = (await session.hear_until("turn_done"))[-1]
         assert (done.turn_id, done.turn_done.outcome) == ("t1", event_pb.OUTCOME_CANCELLED)
-        await asyncio.wait_for(agent.cancelled.wait(), 1)
+        await asyncio.wait_for(agent.cancelled.wait(), 5)
 
 
 async def test_new_input_interrupts_the_running_turn() -> None:

@@ -201,7 +201,7 @@ async def test_at_the_deadline_what_has_arrived_is_delivered_as_partial() -> Non
     slow = agent("b", never_ends)
     async with mesh_of(agent("a"), slow, decider=decider) as client:
         events = await ask(client, timeout=SECOND)
-        await asyncio.wait_for(slow.cancelled.wait(), 1)
+        await asyncio.wait_for(slow.cancelled.wait(), 5)
     assert text_of(events, "a") == "a"
     assert done(events).outcome is Outcome.PARTIAL
     late = done(events).branches[1].error
@@ -219,9 +219,10 @@ async def test_a_branch_may_not_take_longer_than_its_budget() -> None:
 async def test_first_lets_the_first_answer_win_and_cancels_the_others() -> None:
     loser = agent("a", never_ends)
     decider = ScriptedDecider(decided("a", "b", kind=StrategyKind.FIRST))
-    async with mesh_of(loser, agent("b", says("b1 ", "b2")), decider=decider) as client:
+    winner = agent("b", says("b1 ", "b2", gate=loser.started))
+    async with mesh_of(loser, winner, decider=decider) as client:
         events = await ask(client)
-        await asyncio.wait_for(loser.cancelled.wait(), 1)
+        await asyncio.wait_for(loser.cancelled.wait(), 5)
     assert text_of(events, "b") == "b1 b2"
     assert [each.outcome for each in done(events).branches] == [Outcome.CANCELLED, Outcome.COMPLETED]
 
@@ -254,9 +255,9 @@ async def test_cancelling_the_turn_cancels_every_branch() -> None:
         events = client.invoke(TurnRequest(Message.from_user("hi")), timeout=10 * SECOND)
         for _ in range(2):
             await anext(events)
-        await asyncio.wait_for(asyncio.gather(*(each.started.wait() for each in agents)), 2)
+        await asyncio.wait_for(asyncio.gather(*(each.started.wait() for each in agents)), 5)
         await events.aclose()
-        await asyncio.wait_for(asyncio.gather(*(each.cancelled.wait() for each in agents)), 1)
+        await asyncio.wait_for(asyncio.gather(*(each.cancelled.wait() for each in agents)), 5)
 
 
 async def test_a_slow_caller_slows_the_agents_down() -> None:
@@ -507,3 +508,16 @@ async def test_the_answer_to_a_question_of_the_mesh_lets_the_agent_work_on_what_
             assert [event async for event in client.invoke(turn, timeout=5 * SECOND)]
     assert a.asked[0].message.text == "something vague"
     assert a.asked[0].answer == chosen
+
+
+async def test_two_branches_may_lead_to_the_same_agent() -> None:
+    async def repeats(turn: TurnRequest, emit: Emit) -> None:
+        await emit(TextDelta(f"[{turn.message.text}]"))
+
+    decision = decided("a", "a", kind=StrategyKind.ALL)
+    targets = tuple(replace(target, text=text) for target, text in zip(decision.targets, ("x", "y"), strict=True))
+    async with mesh_of(agent("a", repeats), decider=ScriptedDecider(replace(decision, targets=targets))) as client:
+        events = await ask(client)
+    assert sorted(event.body.text for event in events if isinstance(event.body, TextDelta)) == ["[x]", "[y]"]
+    assert done(events).outcome is Outcome.COMPLETED
+    assert {event.turn_id for event in events} == {"t"}

@@ -14,7 +14,7 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class AgentCard(google.protobuf.message.Message):
-    """Who an agent is and what it can do. The same for all instances of one name, version and subset."""
+    """Who an agent is and what it can do. The same for all instances of one name, version and subset. At most 1 MiB."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -33,6 +33,9 @@ class AgentServiceStub(object):
     Inside the mesh `x-lmos-conversation` carries the conversation id for consistent hashing, and `x-lmos-visited`
     the agents that had the turn already, separated by commas; an agent that calls another passes it on.
 
+    A server of this service also answers `grpc.health.v1.Health` for the empty service name: the mesh sends no calls to
+    an instance that does not.
+
     What every stream of events keeps, for each turn:
     1. `accepted` comes first and before any model work; exactly one `turn_done` comes last; nothing follows it.
     2. Sequence numbers are dense and ascending from 1.
@@ -72,6 +75,9 @@ class AgentServiceServicer(object):
     say for whom the call is; a verified token at the edge wins over what a caller writes.
     Inside the mesh `x-lmos-conversation` carries the conversation id for consistent hashing, and `x-lmos-visited`
     the agents that had the turn already, separated by commas; an agent that calls another passes it on.
+
+    A server of this service also answers `grpc.health.v1.Health` for the empty service name: the mesh sends no calls to
+    an instance that does not.
 
     What every stream of events keeps, for each turn:
     1. `accepted` comes first and before any model work; exactly one `turn_done` comes last; nothing follows it.
@@ -137,6 +143,9 @@ class AgentService(object):
     say for whom the call is; a verified token at the edge wins over what a caller writes.
     Inside the mesh `x-lmos-conversation` carries the conversation id for consistent hashing, and `x-lmos-visited`
     the agents that had the turn already, separated by commas; an agent that calls another passes it on.
+
+    A server of this service also answers `grpc.health.v1.Health` for the empty service name: the mesh sends no calls to
+    an instance that does not.
 
     What every stream of events keeps, for each turn:
     1. `accepted` comes first and before any model work; exactly one `turn_done` comes last; nothing follows it.

@@ -94,7 +94,7 @@ class Instance(google.protobuf.message.Message):
     """Whether it takes turns."""
     @property
     def card(self) -> lmos.agent.v1.agent_card_pb2.AgentCard:
-        """Who it is and what it can do."""
+        """Who it is and what it can do. Inside an `Agent` it is absent where it is the agent's card."""
 
     @property
     def lease(self) -> global___Lease:

@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Who an agent is and what it can do. The same for all instances of one name, version and subset.
+// Who an agent is and what it can do. The same for all instances of one name, version and subset. At most 1 MiB.
 type AgentCard struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name, unique in the mesh: a DNS label, `[a-z]([-a-z0-9]*[a-z0-9])?`, at most 63 characters.

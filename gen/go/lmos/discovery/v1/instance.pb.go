@@ -139,7 +139,7 @@ type Instance struct {
 	InstanceId string `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	// Where it is reached: `host:port`.
 	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	// Who it is and what it can do.
+	// Who it is and what it can do. Inside an `Agent` it is absent where it is the agent's card.
 	Card *v1.AgentCard `protobuf:"bytes,3,opt,name=card,proto3" json:"card,omitempty"`
 	// Whether it takes turns.
 	State InstanceState `protobuf:"varint,4,opt,name=state,proto3,enum=lmos.discovery.v1.InstanceState" json:"state,omitempty"`

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from lmos_grpc.domain.instance import InstanceState
 from lmos_grpc.errors import EnvironmentFaultError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _LOOK_AGAIN_SECONDS = 0.2
 
 
 async def wait_for_agents(mesh: RunningMesh, limit: timedelta) -> None:
-    """Returns once as many agents are ready as the mesh started.
+    """Returns once as many instances are ready as the mesh started processes.
 
     Raises:
         EnvironmentFaultError: one of them ended, or they are not all there within the limit.
@@ -49,4 +50,5 @@ def _missing(mesh: RunningMesh) -> int:
                 f"the agent {each.command.name} ended with code {each.process.returncode} before it was ready: {why}",
                 agent=each.command.name,
             )
-    return max(0, len(mesh.agents) - sum(agent.ready for agent in mesh.view.agents.values()))
+    instances = (each for agent in mesh.view.agents.values() for each in agent.instances)
+    return max(0, len(mesh.agents) - sum(each.state is InstanceState.READY for each in instances))

@@ -59,7 +59,7 @@ class GroupCommit:
     def submit(self, work: Work[T]) -> asyncio.Future[T]:
         """Queues a write; the future is done when it is on the disk. Cancelled before its turn, it does not run.
 
-        The work may raise LmosError as long as it has written nothing.
+        The work may raise LmosError as long as it has written nothing, and may be run a second time.
 
         Raises:
             StoreUnavailableError: the log is closed.
@@ -95,13 +95,22 @@ class GroupCommit:
     def _commit(self, batch: list[_Write]) -> list[_Settled]:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            return [_Settled(write.done, error=store_unavailable(error)) for write in batch]
+        try:
             settled = [self._run(write) for write in batch]
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 # a defect in one write has to reach its caller, not end everybody's thread
             with suppress(sqlite3.Error):  # SQLite has rolled back by itself after some of its errors
                 self._connection.execute("ROLLBACK")
-            return [_Settled(write.done, error=_named(error)) for write in batch]
+            return self._one_by_one(batch, error)
         return settled
+
+    def _one_by_one(self, batch: list[_Write], error: Exception) -> list[_Settled]:
+        """What one write got wrong, or has no room for, is not the fault of those beside it."""
+        if len(batch) > 1:
+            return [settled for write in batch for settled in self._commit([write])]
+        return [_Settled(write.done, error=_named(error)) for write in batch]
 
     def _run(self, write: _Write) -> _Settled:
         try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmos_grpc.conversation import open_turn_log
+from lmos_grpc.conversation import Begun, open_turn_log
 from lmos_grpc.domain.conversation import ConversationState, OpenQuestion, TurnKey
 from lmos_grpc.domain.event import AgentEvent, Clarification, Failure, MessageDone, Outcome, TurnDone
 from lmos_grpc.domain.failure import Reason
@@ -264,14 +264,18 @@ async def test_a_locked_file_is_told(file: Path, monkeypatch: pytest.MonkeyPatch
         assert (await log.begin(KEY, asks())).is_new
 
 
-async def test_a_defect_in_one_write_reaches_its_caller_and_nobody_else_waits_for_ever(file: Path) -> None:
+async def test_a_defect_in_one_write_reaches_its_caller_and_nobody_else(file: Path) -> None:
     def broken(_: sqlite3.Connection) -> None:
         raise ZeroDivisionError
 
+    keys = [TurnKey("de", str(place), "t") for place in range(50)]
     async with open_turn_log(file) as log:
-        with pytest.raises(ZeroDivisionError):
-            await log._writer.submit(broken)
-        assert (await log.begin(KEY, asks())).is_new
+        calls = [call for key in keys for call in (log.begin(key, asks()), log._writer.submit(broken))]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(each, ZeroDivisionError) for each in results[1::2])
+        assert all(isinstance(each, Begun) and each.is_new for each in results[::2])
+        await asyncio.gather(*(log.append(key, done(1)) for key in keys))
+    assert count(file, "event") == 50
 
 
 async def test_a_closed_log_says_so(file: Path) -> None:
@@ -304,7 +308,7 @@ async def test_one_process_owns_the_file(file: Path) -> None:
 _OPEN = """
 import asyncio, sys
 from pathlib import Path
-from lmos_grpc.conversation import open_turn_log
+from lmos_grpc.conversation import Begun, open_turn_log
 async def main():
     async with open_turn_log(Path(sys.argv[1])): pass
 asyncio.run(main())

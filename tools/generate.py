@@ -70,8 +70,14 @@ def _generate(python: Path, out: Path) -> None:
     path = f"{TOOLCHAIN / 'bin'}:/usr/bin:/bin"
     python_out = [f"--python_out={out}/gen", f"--mypy_out={out}/gen"]
     grpc_out = [f"--grpc_python_out={out}/gen", f"--mypy_grpc_out={out}/gen"]
+    # Envoy writes the details of an error in JSON only if it knows their types; without them it writes nothing at all.
+    details = [f"-I{next(TOOLCHAIN.glob('lib/python*/site-packages'))}", "google/rpc/error_details.proto"]
     descriptors = [f"--descriptor_set_out={out / DESCRIPTORS}", "--include_imports"]
-    for command in ([*protoc, *python_out, *descriptors, *sources], [*protoc, *grpc_out, *services]):
+    for command in (
+        [*protoc, *python_out, *sources],
+        [*protoc, *grpc_out, *services],
+        [*protoc, *descriptors, *details, *sources],
+    ):
         subprocess.run(command, check=True, env={"PATH": path})
     (out / "gen" / "lmos" / "py.typed").touch()
 

@@ -78,7 +78,7 @@ async def _accepted(events: AsyncGenerator[AgentEvent, None], target: Target, li
         raise DeadlineExceededError(
             f"{target.agent} did not accept the turn within {limit.total_seconds():.1f} s", agent=target.agent
         ) from None
-    except (InternalError, RemoteError) as error:
+    except (AgentProtocolViolationError, InternalError, RemoteError) as error:
         # What an agent's server says of itself before its first event is the agent's failure, not ours.
         raise _violation(target, f"failed before its first event: {error}") from error
     if first is None or first.sequence != 1 or not isinstance(first.body, Accepted):
@@ -96,6 +96,8 @@ async def _unbroken(events: AsyncGenerator[AgentEvent, None], target: Target) ->
     try:
         async for event in events:
             yield event
+    except AgentProtocolViolationError as error:
+        raise _violation(target, f"broke the contract in the middle of its turn: {error}") from error
     except (UnreachableError, InternalError, RemoteError) as error:
         raise AgentStreamBrokenError(
             f"the stream of {target.agent} broke in the middle of its turn: {error}", agent=target.agent

@@ -112,7 +112,7 @@ class _MeteredTurn:
             self.metrics.turn_finished(
                 name,
                 *self._whose,
-                branches.get(name, outcome).value,
+                branches.get(name, outcome).name,
                 duration=timedelta(seconds=self.clock() - began),
                 time_to_first_token=None if first is None else timedelta(seconds=first - began),
             )

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from lmos_grpc.agent_service.admission import admissible
 from lmos_grpc.agent_service.event_stream import EventStream, accepted
 from lmos_grpc.domain.conversation import TurnKey
 from lmos_grpc.domain.event import Failure, Outcome, Source, TurnDone
-from lmos_grpc.errors import AgentFailedError, DeadlineExceededError, LmosError
+from lmos_grpc.errors import AgentFailedError, DeadlineExceededError, LmosError, TurnNotFoundError
 from lmos_grpc.rpc import child_timeout
 
 if TYPE_CHECKING:
@@ -69,20 +69,26 @@ class TurnExecutor:
         """
         turn = admissible(turn, new_id=self._new_id)
         key = TurnKey(turn.context.tenant, turn.conversation_id, turn.turn_id)
-        begun = await self._log.begin(key, turn)
-        if begun.is_new:
-            await self._run_new(key, turn, time_left, send)
-            return
-        async with aclosing(self._log.follow(key, 0)) as events:
-            async for event in events:
-                await send(event)
+        while not (await self._log.begin(key, turn)).is_new:
+            if await self._follow(key, send):
+                return
+        await self._run_new(key, turn, time_left, send)
+
+    async def _follow(self, key: TurnKey, send: Send) -> bool:
+        """Gives the events of a turn that runs or ran; False where it was refused before its first event."""
+        with suppress(TurnNotFoundError):
+            async with aclosing(self._log.follow(key, 0)) as events:
+                async for event in events:
+                    await send(event)
+            return True
+        return False
 
     async def _run_new(self, key: TurnKey, turn: TurnRequest, time_left: timedelta, send: Send) -> None:
         try:
             work = await self._runner.admit(turn, time_left)
         except BaseException:
             # Refused or cancelled before its first event: the id is free again, so that a retry is a new turn.
-            self._endings.create_task(self._log.abandon(key))
+            self._endings.create_task(self._abandon(key))
             raise
         emit = _Emitter(key, EventStream(turn), self._log, send)
         try:
@@ -95,6 +101,12 @@ class TurnExecutor:
             # The servicer must not wait any more; what is owed to the log is paid by somebody who may.
             self._endings.create_task(self._close(key, emit.stream, Outcome.CANCELLED))
             raise
+
+    async def _abandon(self, key: TurnKey) -> None:
+        try:
+            await self._log.abandon(key)
+        except LmosError as error:
+            _LOG.warning("could not free the id of turn %s, which was refused: %s", key.turn_id, error)
 
     async def _finish(self, key: TurnKey, stream: EventStream) -> None:
         try:

@@ -30,22 +30,32 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
+def _ignore(*_: object) -> None:
+    """What nobody asked to be told."""
+
+
 class AdsService:
     """`DeltaAggregatedResources` for clusters, by name, from the live view.
 
     Nothing is answered before the view has seen a whole snapshot, so that a control plane that has just started
-    takes nothing away from an Envoy. `on_nack` is called with the name and Envoy's words for each refused resource.
+    takes nothing away from an Envoy. `on_nack` is called with the name and Envoy's words for each refused resource,
+    `on_push` for each update that is sent, and `on_envoys` with the number of Envoys that are connected.
     """
 
     def __init__(
         self,
         view: LiveView,
         *,
-        on_nack: Callable[[str, str], None] | None = None,
+        on_nack: Callable[[str, str], None] = _ignore,
+        on_push: Callable[[], None] = _ignore,
+        on_envoys: Callable[[int], None] = _ignore,
         build: BuildCluster = cluster_resource,
     ) -> None:
         self._view = view
         self._on_nack = on_nack
+        self._on_push = on_push
+        self._on_envoys = on_envoys
+        self._envoys = 0
         self._snapshot = Snapshot(view.agents, build)
 
     def add_to_server(self, server: grpc.aio.Server) -> None:
@@ -69,6 +79,7 @@ class AdsService:
                 news.set()
 
         unsubscribe = self._view.subscribe(changed)
+        self._count(+1)
         try:
             async with asyncio.TaskGroup() as group:
                 reader = group.create_task(read())
@@ -77,9 +88,11 @@ class AdsService:
                 while not reader.done():
                     for response in subscription.responses(self._snapshot.resource):
                         await context.write(response)
+                        self._on_push()
                     await news.wait()
                     news.clear()
         finally:
+            self._count(-1)
             unsubscribe()
 
     def _receive(self, request: DeltaRequest, subscription: Subscription) -> None:
@@ -90,5 +103,8 @@ class AdsService:
         if refusal is None:
             return
         _LOG.error("Envoy refuses cluster %s, version %s: %s", refusal.name, refusal.version, refusal.message)
-        if self._on_nack is not None:
-            self._on_nack(refusal.name, refusal.message)
+        self._on_nack(refusal.name, refusal.message)
+
+    def _count(self, change: int) -> None:
+        self._envoys += change
+        self._on_envoys(self._envoys)

@@ -49,9 +49,10 @@ class Handlers:
             "stream_stream": self.generate,
             "unary_stream_written": self.write,
             "stream_stream_written": self.write,
+            "stream_stream_unread_written": self.write_unread,
         }
         handlers = {
-            name: getattr(grpc, f"{name.removesuffix('_written')}_rpc_method_handler")(behaviour)
+            name: getattr(grpc, f"{name.removesuffix('_written').removesuffix('_unread')}_rpc_method_handler")(behaviour)
             for name, behaviour in behaviours.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Calls", handlers),))
@@ -69,7 +70,11 @@ class Handlers:
         self.entered.set()
         await self.behave(context)
 
-    async def write(self, _request: object, context: Context) -> None:
+    async def write(self, request: Any, context: Context) -> None:
+        await read_all(request)
+        await self.write_unread(request, context)
+
+    async def write_unread(self, _request: object, context: Context) -> None:
         await context.write(b"token")
         self.entered.set()
         await self.behave(context)
@@ -280,7 +285,7 @@ async def test_the_read_and_write_api_with_half_close_has_two_spans_that_say_ok(
 
 async def test_a_cancel_in_the_read_and_write_api_ends_both_spans(tmp_path: Path) -> None:
     async with traced(tmp_path, hang) as world:
-        call = world.channel.stream_stream("/test.Calls/stream_stream_written")()
+        call = world.channel.stream_stream("/test.Calls/stream_stream_unread_written")()
         await call.write(b"hello")
         assert await call.read() == b"token"
         call.cancel()

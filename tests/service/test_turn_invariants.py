@@ -23,7 +23,7 @@ from lmos_grpc.rpc import open_channel
 from tests.fakes.scripted_agent import ScriptedAgent, serve_scripted
 
 if TYPE_CHECKING:
-    from lmos_grpc.agent_service import Emit
+    from lmos_grpc.agent_service import Emit, TurnWork
     from lmos_grpc.domain.event import AgentEvent
 
 SECOND = timedelta(seconds=1)
@@ -209,3 +209,30 @@ async def test_a_time_out_of_the_agents_own_is_not_taken_for_the_callers_deadlin
     failure = (await events_of(ScriptedAgent(gives_up), asks()))[-2].body
     assert isinstance(failure, Failure)
     assert failure.detail.reason is Reason.AGENT_FAILED
+
+
+async def test_who_joins_a_turn_that_is_then_refused_gets_a_turn_of_its_own() -> None:
+    agent, asked, joined = ScriptedAgent(), asyncio.Event(), asyncio.Event()
+    admit = agent.admit
+
+    async def refuse_the_first(turn: TurnRequest, time_left: timedelta) -> TurnWork:
+        if not asked.is_set():
+            asked.set()
+            await joined.wait()
+            raise NoHealthyInstanceError("not yet")
+        return await admit(turn, time_left)
+
+    agent.admit = refuse_the_first  # type: ignore[method-assign] # the first call waits for the second to join it
+    turn = asks(conversation_id="c", turn_id="t")
+    async with serve_scripted(agent) as address, open_channel(address) as channel:
+        client = AgentClient(channel)
+        first = asyncio.ensure_future(anext(client.invoke(turn, timeout=5 * SECOND)))
+        await asyncio.wait_for(asked.wait(), 5)
+        second = asyncio.ensure_future(anext(client.invoke(turn, timeout=5 * SECOND)))
+        await asyncio.sleep(
+            0.1
+        )  # so that the second has joined, which nothing tells; too short proves less, and passes
+        joined.set()
+        with pytest.raises(NoHealthyInstanceError):
+            await first
+        assert isinstance((await second).body, Accepted)

@@ -17,7 +17,7 @@ from lmos_grpc.cli.doctor.finding import fault, ok, warning
 from lmos_grpc.cli.doctor.port_holder import holder_of, is_free
 from lmos_grpc.cli.settings.environment import unknown_variables
 from lmos_grpc.cli.view.figures import span_text
-from lmos_grpc.control_plane.envoy_process import find_envoy
+from lmos_grpc.control_plane import find_envoy
 from lmos_grpc.errors import EnvironmentFaultError
 
 if TYPE_CHECKING:

@@ -23,6 +23,12 @@ _DRAIN = timedelta(0)
 @asynccontextmanager
 async def run_control_plane(view: LiveView, address: str, telemetry: TelemetryPart) -> AsyncIterator[RunningServer]:
     """Tells every Envoy that asks at `address` what is alive."""
-    ads = AdsService(view, on_nack=lambda _name, _message: telemetry.metrics.xds_refused("cluster"))
+    metrics = telemetry.metrics
+    ads = AdsService(
+        view,
+        on_nack=lambda _name, _message: metrics.xds_refused("cluster"),
+        on_push=lambda: metrics.xds_pushed("cluster"),
+        on_envoys=metrics.envoys_changed,
+    )
     async with serve(address, register=ads.add_to_server, services=[], drain=_DRAIN) as server:
         yield server

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.cli.mesh.mesh_settings import split_address
 from lmos_grpc.cli.running import beside
-from lmos_grpc.control_plane.bootstrap import EnvoySettings
-from lmos_grpc.control_plane.envoy_process import run_envoy
+from lmos_grpc.control_plane import EnvoySettings, run_envoy
 from lmos_grpc.errors import EnvironmentFaultError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from lmos_grpc.control_plane.envoy_process import RunningEnvoy
+    from lmos_grpc.control_plane import RunningEnvoy
 
 LOG = "envoy.log"
 

@@ -231,7 +231,7 @@ async def test_who_joins_a_turn_that_is_then_refused_gets_a_turn_of_its_own() ->
         second = asyncio.ensure_future(anext(client.invoke(turn, timeout=5 * SECOND)))
         await asyncio.sleep(
             0.1
-        )  # so that the second has joined, which nothing tells; too short proves less, and passes
+        )  # until the second has joined, which nothing tells; too short proves less
         joined.set()
         with pytest.raises(NoHealthyInstanceError):
             await first

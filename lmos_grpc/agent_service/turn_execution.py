@@ -97,9 +97,10 @@ class TurnExecutor:
             # In this order: who reads of the end may ask on at once, and is decided on by what this turn left behind.
             await self._finish(key, emit.stream)
             await emit.send_last()
-        except asyncio.CancelledError:
+        except BaseException as error:
             # The servicer must not wait any more; what is owed to the log is paid by somebody who may.
-            self._endings.create_task(self._close(key, emit.stream, Outcome.CANCELLED))
+            outcome = Outcome.CANCELLED if isinstance(error, asyncio.CancelledError) else Outcome.FAILED
+            self._endings.create_task(self._close(key, emit.stream, outcome))
             raise
 
     async def _abandon(self, key: TurnKey) -> None:

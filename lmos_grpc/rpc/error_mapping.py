@@ -16,6 +16,7 @@ from google.rpc.status_pb2 import Status
 
 from lmos_grpc.domain.failure import Code, FailureDetail, Reason
 from lmos_grpc.errors import InternalError, LmosError, error_from
+from lmos_grpc.rpc.writing import write
 from lmos_grpc.wire.failure import failure_from_status, failure_to_status
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _streaming(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]
     async def write_all(request: object, context: Context) -> None:
         async with aclosing(behaviour(request, context)) as responses:
             async for response in responses:
-                await context.write(response)
+                await write(context, response)
 
     return _single(write_all, method)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,24 @@ async def test_a_failure_after_the_first_event_is_told_in_band() -> None:
     assert failure.detail.reason is Reason.AGENT_FAILED
     assert "ZeroDivision" not in failure.detail.message
     assert events[-1].body == TurnDone(Outcome.FAILED)
+
+
+async def test_an_agent_that_swallows_its_cancellation_leaves_a_cancelled_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def swallows(_: TurnRequest, emit: Emit) -> None:
+        await emit(TextDelta("one"))
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await emit(TextDelta("two"))
+
+    turn = asks(conversation_id="c", turn_id="t")
+    async with serve_scripted(ScriptedAgent(swallows)) as address, open_channel(address) as channel:
+        async with aclosing(AgentClient(channel).invoke(turn, timeout=5 * SECOND)) as events:
+            assert [(await anext(events)).sequence, (await anext(events)).sequence] == [1, 2]
+        bodies = [event.body async for event in AgentClient(channel).invoke(turn, timeout=2 * SECOND)]
+    assert bodies[-1] == TurnDone(Outcome.CANCELLED)
+    assert not caplog.records
 
 
 async def test_cancelling_reaches_the_work() -> None:
@@ -229,9 +248,7 @@ async def test_who_joins_a_turn_that_is_then_refused_gets_a_turn_of_its_own() ->
         first = asyncio.ensure_future(anext(client.invoke(turn, timeout=5 * SECOND)))
         await asyncio.wait_for(asked.wait(), 5)
         second = asyncio.ensure_future(anext(client.invoke(turn, timeout=5 * SECOND)))
-        await asyncio.sleep(
-            0.1
-        )  # until the second has joined, which nothing tells; too short proves less
+        await asyncio.sleep(0.1)  # until the second has joined, which nothing tells; too short proves less
         joined.set()
         with pytest.raises(NoHealthyInstanceError):
             await first

@@ -148,8 +148,9 @@ async def test_only_post_is_taken_and_the_rest_is_told_so(mesh: Mesh, method: st
         assert method == "HEAD" or json.loads(await reply.whole())["code"] == 12
 
 
-async def test_a_method_that_is_not_there_is_told_in_json(mesh: Mesh) -> None:
-    async with http(mesh, "POST", "/lmos.agent.v1.AgentService/Nothing", "{}") as reply:
+@pytest.mark.parametrize("kind", ["application/json", ""])
+async def test_a_method_that_is_not_there_is_told_in_json(mesh: Mesh, kind: str) -> None:
+    async with http(mesh, "POST", "/lmos.agent.v1.AgentService/Nothing", "{}", content_type=kind) as reply:
         assert (reply.status, json.loads(await reply.whole())["code"]) == (404, 12)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import pytest
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.domain.event import Accepted, Failure, Outcome, Status, TextDelta, TurnDone
 from lmos_grpc.domain.failure import Reason
-from lmos_grpc.domain.turn import Message, TurnRequest
+from lmos_grpc.domain.turn import Message, RouteHint, Strategy, StrategyKind, TurnRequest
 from lmos_grpc.errors import (
     EmptyMessageError,
     InvalidRequestError,
@@ -214,6 +215,21 @@ async def test_a_message_over_the_limit_of_the_contract_is_refused() -> None:
 async def test_a_message_over_the_limit_of_the_transport_is_refused() -> None:
     with pytest.raises(MessageTooLargeError):
         await events_of(ScriptedAgent(), asks("x" * (6 * 1024 * 1024)))
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Strategy(StrategyKind.ALL, max_branches=-1),
+        Strategy(StrategyKind.ALL, max_branches=33),
+        Strategy(StrategyKind.ALL, branch_budget=-SECOND),
+        Strategy(StrategyKind.FIRST, hedge_delay=-SECOND),
+    ],
+)
+async def test_a_strategy_out_of_its_limits_is_refused_before_the_first_event(strategy: Strategy) -> None:
+    turn = replace(asks(), hint=RouteHint(strategy=strategy))
+    with pytest.raises(InvalidRequestError, match="max_branches|branch_budget|hedge_delay"):
+        await events_of(ScriptedAgent(), turn)
 
 
 async def test_an_id_that_is_too_long_is_refused_by_name() -> None:

@@ -13,7 +13,7 @@ import pytest
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.domain.event import Accepted, Failure, Outcome, Status, TextDelta, TurnDone
 from lmos_grpc.domain.failure import Reason
-from lmos_grpc.domain.turn import Message, RouteHint, Strategy, StrategyKind, TurnRequest
+from lmos_grpc.domain.turn import CallContext, Message, RouteHint, Strategy, StrategyKind, TurnRequest
 from lmos_grpc.errors import (
     EmptyMessageError,
     InvalidRequestError,
@@ -228,7 +228,13 @@ async def test_a_message_over_the_limit_of_the_transport_is_refused() -> None:
 )
 async def test_a_strategy_out_of_its_limits_is_refused_before_the_first_event(strategy: Strategy) -> None:
     turn = replace(asks(), hint=RouteHint(strategy=strategy))
-    with pytest.raises(InvalidRequestError, match="max_branches|branch_budget|hedge_delay"):
+    with pytest.raises(InvalidRequestError, match=r"max_branches|branch_budget|hedge_delay"):
+        await events_of(ScriptedAgent(), turn)
+
+
+async def test_a_tenant_that_is_too_long_is_refused_by_name() -> None:
+    turn = replace(asks(), context=CallContext(tenant="x" * 129))
+    with pytest.raises(InvalidRequestError, match="x-lmos-tenant"):
         await events_of(ScriptedAgent(), turn)
 
 

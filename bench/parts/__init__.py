@@ -8,6 +8,7 @@ from bench.parts.control_plane import measure_control_plane
 from bench.parts.fan_out import measure_fan_out
 from bench.parts.growth import measure_growth
 from bench.parts.paths import measure_paths
+from bench.parts.peers import measure_peers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +21,7 @@ PARTS: Mapping[str, Callable[[BenchRun], Awaitable[PartResult]]] = {
     "fan-out": measure_fan_out,
     "control-plane": measure_control_plane,
     "growth": measure_growth,
+    "peers": measure_peers,
 }
 
 __all__ = ["PARTS"]

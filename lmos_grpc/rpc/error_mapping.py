@@ -75,11 +75,15 @@ def _lenient(deserialize: Callable[[bytes], object] | None) -> Callable[[bytes],
     return read
 
 
+def _require_readable(request: object) -> None:
+    if request is _UNREADABLE:
+        raise InvalidRequestError("the bytes of the request are no message of the type that the method takes")
+
+
 def _single(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
     async def call(request: object, context: Context) -> object:
         try:
-            if request is _UNREADABLE:
-                raise InvalidRequestError("the bytes of the request are no message of the type that the method takes")
+            _require_readable(request)
             return await behaviour(request, context)
         except Exception as error:  # the edge: whatever was raised has to leave as a status
             await _abort(error, context, method)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import sys
 import urllib.request
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.child_process import child_process
 from bench.process_figures import children, resident_mb
 from bench.toolchain import ROOT
+from lmos_grpc.cli.command.serve import serve
 from lmos_grpc.cli.mesh.role import Role
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from bench.child_process import ChildProcess
 
 _ANY = "127.0.0.1:0"
+_OWN_PORTS = (20_000, 32_000)
 _START_SECONDS = 60.0
 _ADMIN_SECONDS = 5
 # Each part is told where those of the stages before it are; Envoy names them all and comes last. Parts that are not
@@ -55,15 +58,19 @@ class MeshParts:
 
 
 @asynccontextmanager
-async def run_mesh_parts(folder: Path) -> AsyncIterator[MeshParts]:
-    """Runs a whole mesh as `lmos serve` does, until the block ends; logs and state lie in `folder`."""
+async def run_mesh_parts(folder: Path, *, express: bool = False) -> AsyncIterator[MeshParts]:
+    """Runs a whole mesh as `lmos serve` does, until the block ends; logs and state lie in `folder`.
+
+    With `express` the express lane is open to all turns that can take it, if this build has it.
+    """
     # The orchestrator and Envoy name each other, so one of them has to know its port beforehand.
     addresses = {"internal": free_address()}
+    lane = _express_options() if express else ()
     pids: dict[str, int] = {}
     async with AsyncExitStack() as stack:
         middle = tuple(each for each in Role if each not in (*_FIRST, Role.ENVOY))
         for stage in (_FIRST, middle, (Role.ENVOY,)):
-            parts = {role.value: await _start(stack, role, folder, addresses) for role in stage}
+            parts = {role.value: await _start(stack, role, folder, addresses, lane) for role in stage}
             for name, part in parts.items():
                 listens = "edge" if name == Role.ENVOY.value else name
                 addresses[listens] = str((await part.said("ready", _START_SECONDS))[listens])
@@ -72,19 +79,31 @@ async def run_mesh_parts(folder: Path) -> AsyncIterator[MeshParts]:
         yield MeshParts(addresses["edge"], addresses["internal"], pids, folder)
 
 
-async def _start(stack: AsyncExitStack, role: Role, folder: Path, addresses: dict[str, str]) -> ChildProcess:
+def _express_options() -> tuple[str, ...]:
+    known = {option for each in serve.params for option in each.opts}
+    return ("--express", "on", "--router", free_address()) if known >= {"--express", "--router"} else ()
+
+
+async def _start(
+    stack: AsyncExitStack, role: Role, folder: Path, addresses: dict[str, str], lane: tuple[str, ...]
+) -> ChildProcess:
     listens = "edge" if role is Role.ENVOY else role.value
     known = {**addresses, listens: _ANY}
     options = [part for name, address in known.items() for part in (f"--{name}", address)]
     state = ("--state", str(folder / role.value), "--metrics", _ANY)
-    command = (sys.executable, "-m", "lmos_grpc.cli", "serve", role.value, "--json", *state, *options)
+    command = (sys.executable, "-m", "lmos_grpc.cli", "serve", role.value, "--json", *state, *options, *lane)
     return await stack.enter_async_context(child_process(role.value, *command, folder=folder, cwd=ROOT))
 
 
 def free_address() -> str:
-    """An address that nothing listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+    """An address that nothing listens on at the moment.
+
+    Its port is below those that the system gives to clients, or one of them could have it before its server starts.
+    """
+    while True:
+        port = random.randrange(*_OWN_PORTS)  # noqa: S311 - no secret
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return f"127.0.0.1:{port}"
 
 
 def _get(url: str) -> str:

@@ -62,8 +62,10 @@ TARGETS = (
     ),
     Target("routing decision, 1,000 capabilities, p50", "growth.decision_p50_ms_1000", 1, " ms", at_least=False),
     Target("idle live sessions, all alive at the end", "growth.sessions_alive", 10_000),
-    Target("streamed events/s through the mesh, against a2a-sdk over gRPC", "peers.mesh_over_a2a", 10),
-    Target("streamed events/s through the mesh, against AutoGen's gRPC host", "peers.mesh_over_autogen", 10),
+    Target("streamed events/s, all in Python, against a2a-sdk over gRPC", "peers.mesh_over_a2a", 10),
+    Target("the same with compiled agents and caller", "peers.compiled_over_a2a", 10),
+    Target("streamed events/s, all in Python, against AutoGen's gRPC host", "peers.mesh_over_autogen", 10),
+    Target("the same with compiled agents and caller", "peers.compiled_over_autogen", 10),
 )
 
 

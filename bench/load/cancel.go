@@ -57,11 +57,12 @@ func cancelTurns(arguments []string) error {
 
 // beginAndCancel gives the time of the cancel. An agent that is not known yet is asked again.
 func beginAndCancel(edge agent.AgentServiceClient) (time.Time, error) {
+	hint := &agent.RouteHint{Agent: "cancelled", Lane: agent.Lane_LANE_MANAGED}
 	var failed error
 	for limit := time.Now().Add(churnLimit); time.Now().Before(limit); time.Sleep(askAgain) {
 		ctx, cancel := context.WithTimeout(context.Background(), churnLimit)
 		stream, err := edge.Invoke(ctx, &agent.InvokeRequest{
-			Message: message(work{tokens: 1000, pace: 20 * time.Millisecond}.text()), RouteHint: &agent.RouteHint{Agent: "cancelled"}})
+			Message: message(work{tokens: 1000, pace: 20 * time.Millisecond}.text()), RouteHint: hint})
 		for tokens := 0; err == nil && tokens < 2; {
 			var response *agent.InvokeResponse
 			if response, err = stream.Recv(); response.GetEvent().GetTextDelta() != nil {

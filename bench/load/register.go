@@ -17,6 +17,7 @@ const (
 	lease         = 300 * time.Second // the longest that discovery grants
 	callLimit     = 20 * time.Second
 	registerLanes = 16
+	registerTries = 5
 )
 
 func dial(address string) (*grpc.ClientConn, error) {
@@ -75,7 +76,13 @@ func registerAll(mesh string, addresses []string, cards []*agent.AgentCard) erro
 		go func() {
 			for i := range places {
 				var failed error
-				if leases[i], failed = register(registry, addresses[i], cards[i]); failed != nil {
+				// Discovery calls each agent back, and on a busy machine one answer of ten thousand comes too late.
+				for range registerTries {
+					if leases[i], failed = register(registry, addresses[i], cards[i]); failed == nil {
+						break
+					}
+				}
+				if failed != nil {
 					failures <- fmt.Errorf("registering %s: %w", cards[i].Name, failed)
 					return
 				}

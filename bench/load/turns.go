@@ -193,8 +193,9 @@ func (l *load) ask(
 	if l.route != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "x-lmos-route", l.route)
 	}
-	request := &agent.InvokeRequest{
-		ConversationId: fmt.Sprintf("c-%x", rand.Uint64()), Message: l.request.Message, RouteHint: l.request.RouteHint}
+	id := fmt.Sprintf("%016x", rand.Uint64())
+	request := &agent.InvokeRequest{ConversationId: "c-" + id, TurnId: "t-" + id,
+		Message: l.request.Message, RouteHint: l.request.RouteHint}
 	stream, err := target.Invoke(ctx, request)
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ class Cells:
 async def measure_paths(run: BenchRun) -> PartResult:
     """Measures all paths, side by side."""
     async with (
-        run_mesh_parts(run.folder / "mesh") as mesh,
+        run_mesh_parts(run.folder / "mesh", express=True) as mesh,
         run.agents("agent", "-mesh", mesh.internal) as (agent, (address,)),
         run_alternatives(address, run.folder) as others,
     ):

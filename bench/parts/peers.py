@@ -37,6 +37,7 @@ _NOTES = (
     "a2a-sdk: the caller asks the agent directly, nothing routes, and it fans out itself; a turn is a task in a store.",
     "AutoGen: has no call that streams; pieces of an answer are published to a topic that the caller reads.",
     "lmos: routing, turn log, traces and Envoy are in the way of every turn, and the mesh fans out and merges.",
+    "lmos: turns take the express lane where the build has it.",
 )
 
 
@@ -87,7 +88,7 @@ async def measure_peers(run: BenchRun) -> PartResult:
     arms: dict[str, Arm] = {}
     missing: list[str] = []
     async with AsyncExitStack() as stack:
-        mesh = await stack.enter_async_context(run_mesh_parts(run.folder / "mesh"))
+        mesh = await stack.enter_async_context(run_mesh_parts(run.folder / "mesh", express=True))
         arms[_MESH] = await _in_python(run, stack, mesh)
         for name, (script, requirements) in _PEERS.items():
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,11 @@ async def _caller(edge: str) -> AsyncIterator[Ask]:
         async def ask(_caller: int, agent: int | None, events: int) -> AsyncIterator[None]:
             strategy = Strategy(StrategyKind.ALL, max_branches=AGENTS) if agent is None else Strategy()
             name = "" if agent is None else f"peer-{agent}"
-            turn = mesh.invoke(str(events), agent=name, capability="peer", strategy=strategy)
+            # The caller names the conversation, or else the mesh has to and keeps the turn on the managed lane.
+            conversation = uuid.uuid4().hex
+            turn = mesh.invoke(
+                str(events), agent=name, capability="peer", strategy=strategy, conversation_id=conversation
+            )
             async with aclosing(turn) as answer:
                 async for event in answer:
                     if isinstance(event.body, TextDelta):

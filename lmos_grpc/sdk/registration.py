@@ -77,15 +77,15 @@ class Registration:
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
         """Holds the lease while the block runs, from `announced` on, and drops it at the end."""
-        keeping = asyncio.create_task(self._keep())
-        try:
-            yield
-        finally:
-            keeping.cancel()
-            await asyncio.wait((keeping,))
-            await self._drop()
-        if not keeping.cancelled():
-            keeping.result()
+        # In a group: an agent whose renewals fail in a way that nobody foresaw must end, and not serve on unseen.
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(self._keep())
+            try:
+                yield
+            finally:
+                keeping.cancel()
+                await asyncio.wait((keeping,))
+                await self._drop()
 
     @asynccontextmanager
     async def announced(self, address: str, *, grace: timedelta) -> AsyncIterator[None]:

@@ -112,9 +112,9 @@ async def receive_traces(
     `on_lost` is called with the number of spans that could not be kept.
     """
     receiver = TraceReceiver(store, max_waiting_spans=max_waiting_spans, on_lost=on_lost)
-    storing = asyncio.create_task(receiver.run())
-    try:
-        yield receiver
-    finally:
-        receiver.close()
-        await storing
+    async with asyncio.TaskGroup() as group:
+        group.create_task(receiver.run())
+        try:
+            yield receiver
+        finally:
+            receiver.close()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bench.figure import Figure
 
-_WIDTH, _LEFT, _RIGHT, _TOP = 760, 190, 150, 44
+_WIDTH, _LEFT, _RIGHT, _TOP = 760, 230, 90, 44
 _BAR, _GAP, _GROUP_GAP, _GROUP_TITLE = 16, 4, 12, 20
 _COLOURS = ("#4269d0", "#efb118", "#3ca951", "#ff725c", "#a463f2", "#9c6b4e", "#6cc5b0", "#9498a0")
 

@@ -15,6 +15,7 @@ class MeshSection:
     metrics: str = "127.0.0.1:9464"
     state: Path = Path("~/.local/state/lmos")
     fallback_agent: str = ""
+    express: str = "off"  # off, asked or on
     insecure_listen: bool = False
 
 

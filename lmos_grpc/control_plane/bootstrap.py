@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 _DESCRIPTORS = "lmos_descriptors.binpb"
+_EXPRESS_PARTS = ("filter", "route", "per_route", "body_limit")  # of the edge listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ def _listener(name: str, settings: EnvoySettings, host: str, port: int) -> objec
         "PORT": port,
         "TRACING": _tracing(settings, service).get("tracing"),
         "ACCESS_LOG": _access_log(settings, service),
-        **{f"EXPRESS_{part.upper()}": _express(settings).get(part) for part in ("filter", "route", "per_route")},
+        **{f"EXPRESS_{part.upper()}": _express(settings).get(part) for part in _EXPRESS_PARTS},
         "LOCAL_REPLIES": local_reply_config(_parsed("local_replies.yaml")),
         "ALLOWED_ORIGINS": [{"exact": origin} for origin in settings.allowed_origins],
         "DESCRIPTORS": base64.b64encode(_folder().joinpath(_DESCRIPTORS).read_bytes()).decode(),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
@@ -12,13 +10,13 @@ from google.protobuf.message import DecodeError
 from lmos.agent.v1 import agent_service_pb2 as pb
 
 from lmos_grpc.errors import LmosError
-from lmos_grpc.express.first_message import FirstMessage, Unreadable
+from lmos_grpc.express.first_message import Unreadable, first_message
 from lmos_grpc.express.wire import (
     EXT_PROC_METHOD,
     GoOn,
-    MoreTime,
     RequestBody,
     RequestHeaders,
+    Seen,
     read_request,
     write_response,
 )
@@ -35,10 +33,6 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]  # Any: its messages are read and written by hand
 
 _LOG = logging.getLogger(__name__)
-# Envoy waits 0.3 s for an answer, so that a router that hangs costs no more. A caller may open its call and think for
-# a while before it writes: then, and only then, Envoy is asked for more time (at most max_message_timeout).
-_PATIENCE = timedelta(seconds=0.1)
-_MORE_TIME = timedelta(seconds=5)
 
 
 class ExpressService:
@@ -56,14 +50,18 @@ class ExpressService:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
 
     async def _process(self, requests: AsyncIterator[Heard], context: Context) -> None:
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(_read(requests))
-            await asyncio.wait((reading,), timeout=_PATIENCE.total_seconds())
-            if not reading.done():
-                await context.write(MoreTime(_MORE_TIME))
-            turn = await reading
-        # The pieces of the message are not answered: Envoy holds them, and the rest goes on without us.
-        await context.write(GoOn(await self._headers(turn) if turn else {}))
+        headers: tuple[tuple[str, str], ...] = ()
+        async for heard in requests:
+            match heard:
+                case RequestHeaders(said, last):
+                    headers = said
+                    await context.write(Seen())
+                    if last:
+                        return
+                case RequestBody(shown):
+                    turn = _turn(first_message(shown), headers)
+                    await context.write(GoOn(await self._headers(turn) if turn else {}))
+                    return
 
     async def _headers(self, turn: TurnRequest) -> Mapping[str, str]:
         try:
@@ -71,24 +69,6 @@ class ExpressService:
         except LmosError as error:
             _LOG.debug("leaving turn %s to the orchestrator: %s", turn.turn_id, error)
             return {}
-
-
-async def _read(requests: AsyncIterator[Heard]) -> TurnRequest | None:
-    """The turn in the first message; None where there is none that can be read here."""
-    headers: tuple[tuple[str, str], ...] = ()
-    message = FirstMessage()
-    async for heard in requests:
-        match heard:
-            case RequestHeaders(said, last):
-                headers = said
-                found = message.take(b"", last=True) if last else None
-            case RequestBody(piece, last):
-                found = message.take(piece, last=last)
-            case _:
-                found = None
-        if found is not None:
-            return _turn(found, headers)
-    return None
 
 
 def _turn(found: bytes | Unreadable, headers: tuple[tuple[str, str], ...]) -> TurnRequest | None:

@@ -12,7 +12,6 @@ from lmos_grpc.envoy_api import message_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import timedelta
 
 EXT_PROC_METHOD = ("envoy.service.ext_proc.v3.ExternalProcessor", "Process")
 _REQUEST = "envoy.service.ext_proc.v3.ProcessingRequest"
@@ -30,28 +29,25 @@ class RequestHeaders:
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """A piece of the body of a call; `last` where the body ends with it."""
+    """The body of a call, or as much of it as Envoy can hold."""
 
-    piece: bytes
-    last: bool = False
+    shown: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class MoreTime:
-    """Asks Envoy to wait for the answer to the headers for so long."""
-
-    limit: timedelta
+class Seen:
+    """The headers were seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """Lets the call go on with these headers set; Envoy looks for its route anew."""
+    """Lets the call go on with these headers set; Envoy then looks for its route anew."""
 
     headers: Mapping[str, str]
 
 
 Heard = RequestHeaders | RequestBody | None
-Said = MoreTime | GoOn
+Said = Seen | GoOn
 
 
 def read_request(data: bytes) -> Heard:
@@ -60,13 +56,12 @@ def read_request(data: bytes) -> Heard:
     match message.WhichOneof("request"):
         case "request_headers":
             said = message.request_headers
-            headers = ((each.key, (each.raw_value or each.value.encode())) for each in said.headers.headers)
+            pairs = ((each.key, (each.raw_value or each.value.encode())) for each in said.headers.headers)
             # A header that is no UTF-8 is none of ours.
-            return RequestHeaders(
-                tuple((key, raw.decode("utf-8", "replace")) for key, raw in headers), said.end_of_stream
-            )
+            headers = tuple((key, raw.decode("utf-8", "replace")) for key, raw in pairs)
+            return RequestHeaders(headers, said.end_of_stream)
         case "request_body":
-            return RequestBody(message.request_body.body, message.request_body.end_of_stream)
+            return RequestBody(message.request_body.body)
         case _:
             return None
 
@@ -79,9 +74,8 @@ def write_request(heard: RequestHeaders | RequestBody) -> bytes:
             message.request_headers.end_of_stream = last
             for key, value in headers:
                 message.request_headers.headers.headers.add(key=key, raw_value=value.encode())
-        case RequestBody(piece, last):
-            message.request_body.body = piece
-            message.request_body.end_of_stream = last
+        case RequestBody(shown):
+            message.request_body.body = shown
     data: bytes = message.SerializeToString()
     return data
 
@@ -90,16 +84,15 @@ def write_response(said: Said) -> bytes:
     """Serializes a ProcessingResponse."""
     message = message_class(_RESPONSE)()
     match said:
-        case MoreTime(limit):
-            message.override_message_timeout.FromTimedelta(limit)
+        case Seen():
+            message.request_headers.SetInParent()
         case GoOn(headers):
-            answer = message.request_headers.response
+            answer = message.request_body.response
             answer.clear_route_cache = bool(headers)
             for key, value in headers.items():
                 option = answer.header_mutation.set_headers.add(append_action=_OVERWRITE_OR_ADD)
                 # Envoy reads `raw_value` only.
                 option.header.key, option.header.raw_value = key, value.encode()
-            message.request_headers.SetInParent()
     data: bytes = message.SerializeToString()
     return data
 
@@ -107,7 +100,7 @@ def write_response(said: Said) -> bytes:
 def read_response(data: bytes) -> Said:
     """Parses a ProcessingResponse, as Envoy would."""
     message: Any = message_class(_RESPONSE).FromString(data)
-    if message.HasField("override_message_timeout"):
-        return MoreTime(message.override_message_timeout.ToTimedelta())
-    headers = message.request_headers.response.header_mutation.set_headers
+    if message.HasField("request_headers"):
+        return Seen()
+    headers = message.request_body.response.header_mutation.set_headers
     return GoOn({each.header.key: each.header.raw_value.decode() for each in headers})

@@ -148,11 +148,37 @@ async def test_the_turns_of_a_conversation_go_to_one_instance(express: Express) 
     assert all(each.calls for each in express.agents)
 
 
-@pytest.mark.parametrize(("size", "taken"), [(900_000, "express"), (3_000_000, "")])
-async def test_a_large_first_message_arrives_whole(express: Express, size: int, taken: str) -> None:
-    call = express.ask("x" * size)
-    assert await answer(call) in {"one", "two", "orchestrator"}
-    assert await lane(call) == taken
+def numbered(size: int) -> str:
+    """A text in which no piece is like another."""
+    return "".join(f"{number:07} " for number in range(size // 8))
+
+
+@pytest.mark.parametrize("size", [900_000, 4_000_000])
+async def test_a_large_message_arrives_whole(express: Express, size: int) -> None:
+    call = express.ask(numbered(size))
+    assert await answer(call) in {"one", "two"}
+    assert await lane(call) == "express"
+    assert [each for agent in express.agents for each in agent.said] == [numbered(size)]
+
+
+@pytest.mark.parametrize("fault", ["gone", "hangs"])
+async def test_a_large_message_arrives_whole_at_the_orchestrator_when_the_router_fails(
+    express: Express, fault: str
+) -> None:
+    if fault == "gone":
+        await express.stop_router()
+    express.keeper.free.clear()
+    said = numbered(900_000)
+    for turn in range(5):
+        assert await answer(express.ask(said, turn=str(turn))) == "orchestrator"
+    assert express.mesh.orchestrator.said == [said] * 5
+
+
+async def test_a_message_that_is_too_large_is_refused_by_name(express: Express) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await answer(express.ask(numbered(7_000_000)))
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(refused.value.trailing_metadata() or ())["x-lmos-error-reason"] == "MESSAGE_TOO_LARGE"
 
 
 async def test_a_first_message_that_comes_late_takes_the_express_lane(express: Express) -> None:

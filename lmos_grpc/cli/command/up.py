@@ -16,7 +16,6 @@ from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
 from lmos_grpc.cli.mesh.sample_agents import sample_agents_folder
 from lmos_grpc.cli.options import pass_invocation
 from lmos_grpc.cli.running import run, stop_signals
-from lmos_grpc.routing import ExpressLane
 
 if TYPE_CHECKING:
     from lmos_grpc.cli.arrivals import Arrival
@@ -35,26 +34,11 @@ _STYLES = {"+": "green", "-": "yellow", "~": "yellow", "!": "red"}
 @click.option("--agents", multiple=True, metavar="DIR|FILE|MODULE", help="Start these agents; may be repeated.")
 @click.option("--no-agents", is_flag=True, help="Start none: agents register themselves.")
 @click.option("--fallback-agent", metavar="NAME", help="Who gets the turns that fit nobody.")
-@click.option(
-    "--express",
-    is_flag=False,
-    flag_value="on",
-    type=click.Choice([each.value for each in ExpressLane]),
-    help="Let the answer of one agent go straight to the caller, not through the orchestrator [default: off]. It is "
-    "faster, and gives up that the mesh keeps the answer: such a turn cannot be resumed, and is not in the history. "
-    "`asked`: only where a caller asks for it.",
-)
+@options.express_lane
 @options.as_json
 @options.everywhere
 @pass_invocation
-def up(
-    invocation: Invocation,
-    agents: tuple[str, ...],
-    fallback_agent: str | None,
-    express: str | None,
-    *,
-    no_agents: bool,
-) -> ExitCode:
+def up(invocation: Invocation, agents: tuple[str, ...], fallback_agent: str | None, *, no_agents: bool) -> ExitCode:
     r"""Bring up a whole mesh beside one Envoy, and keep it running until Ctrl-C.
 
     In a checkout it starts the sample agents, unless --agents or --no-agents says otherwise.
@@ -66,11 +50,7 @@ def up(
       lmos up --no-agents --edge 127.0.0.1:9080
     """
     options.show_logs(verbose=invocation.verbose)
-    settings = invocation.settings(
-        mesh__fallback_agent=fallback_agent,
-        mesh__express=express,
-        agents=agents or (() if no_agents else None),
-    )
+    settings = invocation.settings(mesh__fallback_agent=fallback_agent, agents=agents or (() if no_agents else None))
     return run(stay_up(MeshSettings.of(settings), invocation.output, verbose=invocation.verbose))
 
 

@@ -103,4 +103,4 @@ class TurnRecorder:
     def _record(self, ran: _Ran) -> TurnRecord:
         # The mesh does not see the answer: an empty one says who gave it, which is what routing has to know.
         now, answered = self._now(), Message(Role.AGENT, (), ran.target.agent)
-        return TurnRecord(ran.key, ran.turn.message, (answered,), Outcome.COMPLETED, now, now, 0)
+        return TurnRecord(ran.key, ran.turn.message, (answered,), Outcome.COMPLETED, now, now, 0, ran.target.capability)

@@ -18,7 +18,7 @@ from lmos_grpc.routing.follow_up import after_dismissal
 from lmos_grpc.routing.governance import govern
 from lmos_grpc.routing.lane import choose_lane
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
-from lmos_grpc.routing.settings import RoutingSettings
+from lmos_grpc.routing.settings import ExpressLane, RoutingSettings
 from lmos_grpc.routing.versions import CardRange
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ class Router:
         """
         started = self._clock()
         self._check(turn)
-        decision = by_name(self._view, turn) or by_answer(self._view, turn, state) or self._by_text(turn, state)
+        unseen = self._settings.express is not ExpressLane.OFF
+        decision = (
+            by_name(self._view, turn) or by_answer(self._view, turn, state, unseen=unseen) or self._by_text(turn, state)
+        )
         return replace(
             decision,
             reason=f"{decision.reason}{_notes(turn, decision)}",

@@ -300,6 +300,14 @@ async def test_a_follow_up_stays_with_the_agent_of_the_express_turn_before_on_ei
     assert mesh.view.agents
 
 
+async def test_a_question_that_the_mesh_did_not_see_is_answered_where_it_was_asked(edge: grpc.aio.Channel) -> None:
+    route, kinds, _ = await told(invoke(edge, request("where is my parcel", "question", "t1")))
+    assert (route, "clarification" in kinds) == ("orders-agent/2.0.0/stable", True)
+    answering = request("that one", "question", "t2")
+    answering.answer.clarification_id, answering.answer.option_id = "which", "router"
+    assert (await told(invoke(edge, answering)))[2] == "The router comes tomorrow."
+
+
 async def test_cancelling_reaches_the_agent_within_a_tenth_of_a_second(
     edge: grpc.aio.Channel, cast: Cast, record_property: Callable[[str, object], None]
 ) -> None:

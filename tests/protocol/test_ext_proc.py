@@ -244,7 +244,7 @@ async def test_each_turn_is_recorded_once_so_that_the_next_is_decided_in_its_lig
     await until(recorded)
     [turn] = (await router.log.list_turns("acme", "c", 10)).turns
     assert (turn.request.text, turn.responses[0].agent) == (BILL, "billing-agent")
-    assert await router.log.state("acme", "c") == ConversationState("billing-agent", "", None, 1)
+    assert await router.log.state("acme", "c") == ConversationState("billing-agent", "explain-bill", None, 1)
     sticky = replace(TURN, turn_id="t2", message=Message.from_user("and why?"), hint=RouteHint(lane=Lane.EXPRESS))
     assert (await router.answer(sticky))["x-lmos-route"] == TO_BILLING["x-lmos-route"]
 

@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 
-.PHONY: help setup demo test check generate lock format clean
+.PHONY: help setup demo test check generate lock format bench bench-smoke clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,12 @@ lock: ## resolve the dependencies anew into requirements.lock
 	@$(PYTHON) -m venv .cache/lock
 	@.cache/lock/bin/python -m pip install --quiet uv
 	@.cache/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev pyproject.toml --output-file requirements.lock
+
+bench: setup ## measure the mesh beside its alternatives, into bench/RESULTS.md (needs Go; one part: ONLY=paths)
+	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+bench-smoke: setup ## run every part of the benchmark for seconds, and see that figures come out (needs Go)
+	@$(BIN)/pytest tests/mesh/test_bench_smoke.py $(ARGS)
 
 clean: ## remove the virtual environment and all caches
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -68,8 +68,8 @@ def _generate(python: Path, out: Path) -> None:
     (out / "envoy").mkdir()
     protoc = [str(python), "-m", "grpc_tools.protoc", f"-I{PROTOS}"]
     path = f"{TOOLCHAIN / 'bin'}:/usr/bin:/bin"
-    python_out = [f"--python_out={out}/gen", f"--mypy_out={out}/gen"]
-    grpc_out = [f"--grpc_python_out={out}/gen", f"--mypy_grpc_out={out}/gen"]
+    python_out = [f"--python_out={out}/gen", f"--mypy_out=quiet:{out}/gen"]
+    grpc_out = [f"--grpc_python_out={out}/gen", f"--mypy_grpc_out=quiet:{out}/gen"]
     # Envoy writes the details of an error in JSON only if it knows their types; without them it writes nothing at all.
     details = [f"-I{next(TOOLCHAIN.glob('lib/python*/site-packages'))}", "google/rpc/error_details.proto"]
     descriptors = [f"--descriptor_set_out={out / DESCRIPTORS}", "--include_imports"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.turn import MAX_ID_LENGTH, MAX_MESSAGE_BYTES, FilePart, TextPart
@@ -11,9 +12,10 @@ from lmos_grpc.errors import EmptyMessageError, InvalidRequestError, MessageTooL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lmos_grpc.domain.turn import Message, TurnRequest
+    from lmos_grpc.domain.turn import Message, Strategy, TurnRequest
 
 _MAX_PARTS = 64
+_MAX_BRANCHES = 32
 _MAX_HISTORY = 200
 _MAX_ATTRIBUTES = 64
 _MAX_ATTRIBUTE = 1_024
@@ -30,6 +32,7 @@ def admissible(turn: TurnRequest, *, new_id: Callable[[], str]) -> TurnRequest:
     if turn.message.empty and turn.answer is None:
         raise EmptyMessageError("the message is empty: give it at least one part with content")
     _check_sizes(turn)
+    _check_strategy(turn.hint.strategy)
     return replace(turn, conversation_id=turn.conversation_id or new_id(), turn_id=turn.turn_id or new_id())
 
 
@@ -38,6 +41,9 @@ def _check_sizes(turn: TurnRequest) -> None:
         ("conversation_id", len(turn.conversation_id), MAX_ID_LENGTH),
         ("turn_id", len(turn.turn_id), MAX_ID_LENGTH),
         ("user.id", len(turn.user.id), MAX_ID_LENGTH),
+        ("x-lmos-tenant", len(turn.context.tenant), MAX_ID_LENGTH),
+        ("x-lmos-channel", len(turn.context.channel), MAX_ID_LENGTH),
+        ("x-lmos-subset", len(turn.context.subset), MAX_ID_LENGTH),
         ("message.parts", len(turn.message.parts), _MAX_PARTS),
         ("history", len(turn.history), _MAX_HISTORY),
         ("user.attributes", len(turn.user.attributes), _MAX_ATTRIBUTES),
@@ -50,6 +56,18 @@ def _check_sizes(turn: TurnRequest) -> None:
         raise MessageTooLargeError(
             f"the message has {size:,} bytes, allowed are {MAX_MESSAGE_BYTES:,}; send large content by reference"
         )
+
+
+def _check_strategy(strategy: Strategy) -> None:
+    field = "route_hint.strategy"
+    if not 1 <= strategy.max_branches <= _MAX_BRANCHES:
+        raise InvalidRequestError(
+            f"max_branches is {strategy.max_branches}, allowed are 1 to {_MAX_BRANCHES}", field=f"{field}.max_branches"
+        )
+    if strategy.branch_budget is not None and strategy.branch_budget <= timedelta(0):
+        raise InvalidRequestError("branch_budget has to be above zero", field=f"{field}.branch_budget")
+    if strategy.hedge_delay is not None and strategy.hedge_delay < timedelta(0):
+        raise InvalidRequestError("hedge_delay is below zero", field=f"{field}.hedge_delay")
 
 
 def _size(message: Message) -> int:

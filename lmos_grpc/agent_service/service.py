@@ -9,7 +9,7 @@ from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceServicer, add_Agent
 
 from lmos_grpc.agent_service.live_session import LiveSession
 from lmos_grpc.agent_service.wire import input_from_wire, session_event_to_wire
-from lmos_grpc.rpc import context_from_metadata, time_left
+from lmos_grpc.rpc import context_from_metadata, time_left, write
 from lmos_grpc.rpc.deadline import MAX_TURN_TIME
 from lmos_grpc.rpc.metadata import with_capability_from
 from lmos_grpc.wire.card import card_to_wire
@@ -45,7 +45,7 @@ class _Handlers(AgentServiceServicer):
     # grpc.aio also takes a coroutine that writes; unlike a generator it may hold a timeout while it does.
     async def Invoke(self, request: pb.InvokeRequest, context: Context) -> None:  # type: ignore[override]
         async def send(event: AgentEvent) -> None:
-            await context.write(pb.InvokeResponse(event=event_to_wire(event)))
+            await write(context, pb.InvokeResponse(event=event_to_wire(event)))
 
         metadata = context.invocation_metadata()
         turn = with_capability_from(metadata, turn_from_wire(request, context_from_metadata(metadata)))

@@ -21,7 +21,7 @@ from lmos_grpc.errors import AgentFailedError, DeadlineExceededError, LmosError,
 from lmos_grpc.rpc import child_timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from datetime import timedelta
 
     from lmos_grpc.agent_service.turn_runner import TurnRunner, TurnWork
@@ -88,7 +88,7 @@ class TurnExecutor:
             work = await self._runner.admit(turn, time_left)
         except BaseException:
             # Refused or cancelled before its first event: the id is free again, so that a retry is a new turn.
-            self._endings.create_task(self._abandon(key))
+            self._leave_to_endings(self._abandon(key))
             raise
         emit = _Emitter(key, EventStream(turn), self._log, send)
         try:
@@ -97,10 +97,20 @@ class TurnExecutor:
             # In this order: who reads of the end may ask on at once, and is decided on by what this turn left behind.
             await self._finish(key, emit.stream)
             await emit.send_last()
-        except asyncio.CancelledError:
+        except BaseException as error:
             # The servicer must not wait any more; what is owed to the log is paid by somebody who may.
-            self._endings.create_task(self._close(key, emit.stream, Outcome.CANCELLED))
+            outcome = Outcome.CANCELLED if isinstance(error, asyncio.CancelledError) else Outcome.FAILED
+            self._leave_to_endings(self._close(key, emit.stream, outcome))
             raise
+
+    def _leave_to_endings(self, ending: Coroutine[None, None, None]) -> None:
+        try:
+            self._endings.create_task(ending)
+        except RuntimeError:
+            # A server that stops does not wait for handlers that were cancelled (grpc/grpc#37239), so that one of them
+            # may come here when everything else has ended. What it owes is paid when the log is opened again.
+            ending.close()
+            _LOG.warning("a turn was still open when the server ended")
 
     async def _abandon(self, key: TurnKey) -> None:
         try:

@@ -50,7 +50,7 @@ def _module_of(place: str) -> ModuleType:
         path /= "agent.py"
     if path.is_file():
         return _module_in(path.resolve())
-    if not _MODULE.fullmatch(place):
+    if place.endswith(".py") or not _MODULE.fullmatch(place):
         raise InvalidConfigurationError(f"there is no agent at {place}: no such file, folder or module", target=place)
     try:
         return importlib.import_module(place)

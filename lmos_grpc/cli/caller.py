@@ -12,8 +12,9 @@ from lmos_grpc.cli.mesh.whereabouts import find_mesh
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.clients.discovery_client import DiscoveryClient
 from lmos_grpc.clients.orchestrator_client import OrchestratorClient
+from lmos_grpc.control_plane.endpoint import split_address
 from lmos_grpc.domain.turn import CallContext, Message, TurnRequest, User
-from lmos_grpc.errors import UnreachableError
+from lmos_grpc.errors import InvalidConfigurationError, UnreachableError
 from lmos_grpc.rpc import open_channel
 from lmos_grpc.telemetry import client_interceptors, start_tracing
 
@@ -52,9 +53,12 @@ async def call_mesh(settings: Settings) -> AsyncIterator[Caller]:
     """Opens the channel; what fails inside because nobody listens says so and how to mend it.
 
     Raises:
+        InvalidConfigurationError: the edge is no address.
         UnreachableError: no mesh answers there.
     """
     mesh = find_mesh(settings)
+    if split_address(mesh.edge) is None:
+        raise InvalidConfigurationError(f"the edge is {mesh.edge!r}: say HOST:PORT, such as 127.0.0.1:8080")
     tracing = start_tracing("lmos-cli", endpoint=mesh.otlp or None, instance_id=f"cli-{os.getpid()}")
     async with (
         tracing,
@@ -70,7 +74,7 @@ async def call_mesh(settings: Settings) -> AsyncIterator[Caller]:
                 settings.caller,
             )
         except UnreachableError as error:
-            raise _explained(error, mesh.edge) from error
+            raise explained(error, mesh.edge) from error
 
 
 def new_id(prefix: str) -> str:
@@ -78,7 +82,8 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-{uuid.uuid4().hex[:12]}"
 
 
-def _explained(error: UnreachableError, edge: str) -> UnreachableError:
+def explained(error: UnreachableError, edge: str) -> UnreachableError:
+    """The error, and how to mend it where nobody listens."""
     # gRPC's own words for it name sockets and error numbers; Envoy's are written by us and stay.
     if "connect" not in error.message.lower() or "cannot be reached" in error.message:
         return error

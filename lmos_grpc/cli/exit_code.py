@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from lmos_grpc.errors import EnvironmentFaultError, InvalidConfigurationError, UnreachableError
+from lmos_grpc.errors import EnvironmentFaultError, InvalidCardError, InvalidConfigurationError, UnreachableError
 
 if TYPE_CHECKING:
     from lmos_grpc.errors import LmosError
@@ -35,7 +35,7 @@ MEANINGS = {
 def exit_code_of(error: LmosError) -> ExitCode:
     """The exit code that goes with an error."""
     match error:
-        case InvalidConfigurationError():
+        case InvalidConfigurationError() | InvalidCardError():
             return ExitCode.USAGE
         case EnvironmentFaultError() | UnreachableError():
             return ExitCode.ENVIRONMENT

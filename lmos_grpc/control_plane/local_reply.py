@@ -20,13 +20,16 @@ def local_reply_config(entries: Iterable[Entry]) -> dict[str, object]:
 
 def _mappers(entry: Entry) -> Iterator[dict[str, object]]:
     # Callers in JSON go first: the transcoder leaves Envoy's own answers as they are.
-    reason = {"header": {"key": "x-lmos-error-reason", "value": entry["reason"]}}
+    callers = entry.get("callers", "all")
+    reason = {"header": {"key": "x-lmos-error-reason", "value": entry.get("reason")}}
     yield {
-        "filter": _all_of([*entry["filters"], _CAME_IN_JSON]),
+        "filter": _all_of([*entry["filters"], *([] if callers == "http" else [_CAME_IN_JSON])]),
         "status_code": entry["http_status"],
-        "headers_to_add": [reason],
+        "headers_to_add": [reason] if "reason" in entry else [],
         "body_format_override": {"json_format": _status(entry)},
     }
+    if callers != "all":
+        return
     yield {
         "filter": _all_of(entry["filters"]),
         "status_code": entry["http_status"],
@@ -41,5 +44,5 @@ def _all_of(filters: list[Entry]) -> Entry:
 
 
 def _status(entry: Entry) -> dict[str, object]:
-    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": entry["reason"], "domain": "lmos-grpc"}
-    return {"code": entry["code"], "message": entry["message"], "details": [info]}
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": entry.get("reason"), "domain": "lmos-grpc"}
+    return {"code": entry["code"], "message": entry["message"], "details": [info] if "reason" in entry else []}

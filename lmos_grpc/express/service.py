@@ -77,6 +77,6 @@ def _turn(found: bytes | Unreadable, headers: tuple[tuple[str, str], ...]) -> Tu
         return None
     try:
         return turn_from_wire(pb.InvokeRequest.FromString(found), context_from_metadata(headers))
-    except (DecodeError, ValueError, OverflowError) as error:
+    except (LmosError, DecodeError, ValueError, OverflowError) as error:
         _LOG.debug("leaving a call to the orchestrator: its message cannot be read: %s", error)
         return None

@@ -14,7 +14,9 @@ from lmos_grpc.errors import (
     DeadlineExceededError,
     InternalError,
     LmosError,
+    NoHealthyInstanceError,
     RemoteError,
+    UnknownAgentError,
     UnreachableError,
 )
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 ACCEPT_LIMIT = timedelta(seconds=5)
 # After its last event an agent has so long to end the call well; then it is cancelled.
 _END_LIMIT = timedelta(milliseconds=50)
+# Envoy hears of an agent some milliseconds after we do, and checks its health before it calls it.
+_CATCH_UP = timedelta(milliseconds=500)
+_CATCH_UP_STEP = timedelta(milliseconds=20)
 
 
 class AgentCaller(Protocol):
@@ -55,8 +60,8 @@ async def agent_events(
         AgentProtocolViolationError: the first event is not `Accepted`, or numbers are missing.
         DeadlineExceededError: the agent did not accept in time.
     """
-    async with aclosing(caller.invoke(turn, route=target.key.route, timeout=limit)) as events:
-        await _accepted(events, target, min(accept_limit, limit))
+    events = await _accepting_call(caller, target, turn, limit, min(accept_limit, limit))
+    async with aclosing(events):
         expected = 2
         async for event in _unbroken(events, target):
             if event.sequence != expected:
@@ -68,6 +73,27 @@ async def agent_events(
                 return
             yield event
     raise AgentStreamBrokenError(f"the stream of {target.agent} ended before its turn was done", agent=target.agent)
+
+
+async def _accepting_call(
+    caller: AgentCaller, target: Target, turn: TurnRequest, limit: timedelta, accept_limit: timedelta
+) -> AsyncGenerator[AgentEvent, None]:
+    """A call that was accepted. Right after an agent has come, Envoy may know less than we do: it is given a moment."""
+    until = asyncio.get_running_loop().time() + _CATCH_UP.total_seconds()
+    while True:
+        events = caller.invoke(turn, route=target.key.route, timeout=limit)
+        try:
+            await _accepted(events, target, accept_limit)
+        except (UnknownAgentError, NoHealthyInstanceError):
+            await events.aclose()
+            if asyncio.get_running_loop().time() >= until:
+                raise
+            await asyncio.sleep(_CATCH_UP_STEP.total_seconds())
+        except BaseException:
+            await events.aclose()
+            raise
+        else:
+            return events
 
 
 async def _accepted(events: AsyncGenerator[AgentEvent, None], target: Target, limit: timedelta) -> None:

@@ -15,6 +15,7 @@ from lmos_grpc.rpc.metadata import (
     context_to_metadata,
 )
 from lmos_grpc.rpc.server import RunningServer, serve
+from lmos_grpc.rpc.writing import write
 
 __all__ = [
     "CHANNEL_HEADER",
@@ -34,4 +35,5 @@ __all__ = [
     "require_safe_address",
     "serve",
     "time_left",
+    "write",
 ]

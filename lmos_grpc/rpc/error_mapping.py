@@ -12,10 +12,12 @@ from urllib.parse import quote, unquote
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
 from lmos_grpc.domain.failure import Code, FailureDetail, Reason
-from lmos_grpc.errors import InternalError, LmosError, error_from
+from lmos_grpc.errors import InternalError, InvalidRequestError, LmosError, error_from
+from lmos_grpc.rpc.writing import write
 from lmos_grpc.wire.failure import failure_from_status, failure_to_status
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _DETAILS_TRAILER = "grpc-status-details-bin"
+# Stands for a request that cannot be read.
+_UNREADABLE = object()
 _MAX_TEXT = 2_000
 _MAX_VALUE = 256
 _MAX_ENTRIES = 8
@@ -52,15 +56,34 @@ class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
         name = "_".join(kind)
         make = getattr(grpc, f"{name}_rpc_method_handler")
         wrap = _streaming if handler.response_streaming else _single
-        wrapped: Handler = make(
-            wrap(getattr(handler, name), method), handler.request_deserializer, handler.response_serializer
-        )
+        read = handler.request_deserializer if handler.request_streaming else _lenient(handler.request_deserializer)
+        wrapped: Handler = make(wrap(getattr(handler, name), method), read, handler.response_serializer)
         return wrapped
+
+
+def _lenient(deserialize: Callable[[bytes], object] | None) -> Callable[[bytes], object] | None:
+    # What raises in there never gets to a handler: gRPC tells the caller of Python classes, and logs a stack.
+    if deserialize is None:
+        return None
+
+    def read(raw: bytes) -> object:
+        try:
+            return deserialize(raw)
+        except DecodeError:
+            return _UNREADABLE
+
+    return read
+
+
+def _require_readable(request: object) -> None:
+    if request is _UNREADABLE:
+        raise InvalidRequestError("the bytes of the request are no message of the type that the method takes")
 
 
 def _single(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
     async def call(request: object, context: Context) -> object:
         try:
+            _require_readable(request)
             return await behaviour(request, context)
         except Exception as error:  # the edge: whatever was raised has to leave as a status
             await _abort(error, context, method)
@@ -78,7 +101,7 @@ def _streaming(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]
     async def write_all(request: object, context: Context) -> None:
         async with aclosing(behaviour(request, context)) as responses:
             async for response in responses:
-                await context.write(response)
+                await write(context, response)
 
     return _single(write_all, method)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.turn import CallContext, Lane
+from lmos_grpc.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +39,11 @@ def context_from_metadata(metadata: Iterable[tuple[str, str | bytes]] | None) ->
 
 
 def context_to_metadata(context: CallContext, *, conversation_id: str = "", route: str = "") -> Metadata:
-    """What a call carries on: the context, the conversation for consistent hashing, and the route where it is known."""
+    """What a call carries on: the context, the conversation for consistent hashing, and the route where it is known.
+
+    Raises:
+        InvalidRequestError: a value of the context is nothing that a header can carry.
+    """
     pairs = (
         (TENANT_HEADER, context.tenant),
         (CHANNEL_HEADER, context.channel),
@@ -47,6 +52,11 @@ def context_to_metadata(context: CallContext, *, conversation_id: str = "", rout
         (CONVERSATION_HEADER, header_safe(conversation_id)),
         (ROUTE_HEADER, route),
     )
+    for key, value in pairs:
+        if not (value.isascii() and value.isprintable()):
+            raise InvalidRequestError(
+                f"{key} is {value!r}: it travels as a header, so give it in plain ASCII", field=key
+            )
     return tuple((key, value) for key, value in pairs if value)
 
 

@@ -43,6 +43,7 @@ class ScriptedAgent:
     refusal: Exception | None = None
     asked: list[TurnRequest] = field(default_factory=list)
     time_left: list[timedelta] = field(default_factory=list)
+    admitted: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -53,6 +54,7 @@ class ScriptedAgent:
     async def admit(self, turn: TurnRequest, time_left: timedelta) -> TurnWork:
         self.asked.append(turn)
         self.time_left.append(time_left)
+        self.admitted.set()
         if self.refusal:
             raise self.refusal
 

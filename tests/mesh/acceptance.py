@@ -16,7 +16,7 @@ from tests.mesh.foreign_tool import output_of
 from tests.mesh.whole_mesh import LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -140,12 +140,13 @@ async def post_turn(edge: str, body: dict[str, Any], *headers: str) -> Reply:
     return await post(edge, INVOKE, json.dumps(body).encode(), *headers)
 
 
-async def whole_trace(state: Path, trace_id: str, complete: Callable[[Trace], bool]) -> Trace:
-    """The trace once it hangs together under one root and is complete; fails with what is there where it never is."""
+async def whole_trace(state: Path, trace_id: str, *wanted: str) -> Trace:
+    """The trace once it hangs together under one root and has spans of these services or names; fails without."""
 
     def finished(trace: Trace) -> bool:
         trees = trace_tree(trace.spans)
-        return len(trees) == 1 and not trees[0].orphan and complete(trace)
+        there = {told for span in trace.spans for told in (span.service, span.name)}
+        return len(trees) == 1 and not trees[0].orphan and there >= set(wanted)
 
     trace = await finished_trace(state, trace_id, LIMIT, finished)
     assert trace, f"there is no trace {trace_id}"

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from lmos.agent.v1 import agent_service_pb2, message_pb2
 
-from tests.mesh.conftest import answer, failure, turn
+from tests.mesh.conftest import answer, bare, failure, turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -130,6 +130,44 @@ async def test_envoys_own_errors_reach_callers_in_json_with_their_reason(mesh: M
     assert (reply.status, reply.headers["x-lmos-error-reason"]) == (503, "UNREACHABLE")
     assert (error["code"], error["details"][0]["reason"]) == (14, "UNREACHABLE")
     assert "orchestrator" in error["message"]
+
+
+@pytest.mark.parametrize("body", ["{bad", '{"message": 5}', "[]", '"'])
+async def test_what_is_no_json_of_the_request_is_told_in_json(mesh: Mesh, body: str) -> None:
+    async with http(mesh, "POST", INVOKE, body) as reply:
+        error = json.loads(await reply.whole())
+    assert (reply.status, reply.headers["content-type"]) == (400, "application/json")
+    assert (error["code"], error["details"][0]["reason"]) == (3, "INVALID_REQUEST")
+    assert "not the JSON" in error["message"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
+async def test_only_post_is_taken_and_the_rest_is_told_so(mesh: Mesh, method: str) -> None:
+    async with http(mesh, method, INVOKE) as reply:
+        assert (reply.status, reply.headers["allow"]) == (405, "POST")
+        assert method == "HEAD" or json.loads(await reply.whole())["code"] == 12
+
+
+@pytest.mark.parametrize("kind", ["application/json", ""])
+async def test_a_method_that_is_not_there_is_told_in_json(mesh: Mesh, kind: str) -> None:
+    async with http(mesh, "POST", "/lmos.agent.v1.AgentService/Nothing", "{}", content_type=kind) as reply:
+        assert (reply.status, json.loads(await reply.whole())["code"]) == (404, 12)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *(f"discovery.v1.DiscoveryService/{each}" for each in ("Register", "Renew", "Deregister", "UpdateState")),
+        "conversation.v1.ConversationService/RecordTurn",
+    ],
+)
+async def test_nobody_registers_an_agent_or_records_a_turn_at_the_edge(mesh: Mesh, method: str) -> None:
+    path = f"/lmos.{method}"
+    code, _, message = await failure(bare(mesh.edge, path))
+    assert code is grpc.StatusCode.PERMISSION_DENIED
+    assert "internal listener" in message
+    async with http(mesh, "POST", path, "{}") as reply:
+        assert (reply.status, json.loads(await reply.whole())["code"]) == (403, 7)
 
 
 async def test_a_path_that_is_not_ours_is_told_in_json(mesh: Mesh) -> None:

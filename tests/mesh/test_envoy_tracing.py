@@ -92,9 +92,10 @@ async def test_a_caller_who_does_not_sample_is_not_traced(traced: Mesh, store: F
 
 
 async def test_renewals_and_health_checks_leave_no_spans(traced: Mesh, store: FakeTraceStore) -> None:
+    inside: Any = discovery_service_pb2_grpc.DiscoveryServiceStub(traced.internal)
+    await inside.Renew(discovery_service_pb2.RenewRequest(), timeout=5)
     for channel in (traced.edge, traced.internal):
         discovery: Any = discovery_service_pb2_grpc.DiscoveryServiceStub(channel)
-        await discovery.Renew(discovery_service_pb2.RenewRequest(), timeout=5)
         await discovery.ListAgents(discovery_service_pb2.ListAgentsRequest(), timeout=5)
     health: Any = health_pb2_grpc.HealthStub(traced.edge)
     await health.Check(health_pb2.HealthCheckRequest(), timeout=5)

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.domain.turn import Message, TurnRequest
-from lmos_grpc.errors import LmosError, QuotaExceededError, UnknownAgentError
-from lmos_grpc.rpc import open_channel
+from lmos_grpc.errors import InvalidRequestError, LmosError, QuotaExceededError, UnknownAgentError
+from lmos_grpc.rpc import calling, open_channel
 from lmos_grpc.rpc.error_mapping import shortened
 from tests.fakes.scripted_agent import ScriptedAgent, serve_scripted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import grpc.aio
 
 
 @asynccontextmanager
@@ -53,3 +55,15 @@ def test_shortening_keeps_to_the_limit_and_only_cuts_the_end(text: str, limit: i
     short = shortened(text, limit)
     assert len(quote(short, safe=" ")) <= max(limit, len(quote(text, safe=" "))) or short == text
     assert text.startswith(short.removesuffix("...") if short != text else text)
+
+
+async def test_a_request_that_cannot_be_read_is_an_error_of_ours_and_fills_no_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serve_scripted(ScriptedAgent()) as address, open_channel(address) as channel:
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            "/lmos.agent.v1.AgentService/GetAgentCard"
+        )
+        with pytest.raises(InvalidRequestError, match="no message of the type"), calling():
+            await call(b"\xff\xff\xff", timeout=5)
+    assert not caplog.records

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ class Handlers:
             "stream_stream_unread_written": self.write_unread,
         }
         handlers = {
-            name: getattr(grpc, f"{name.removesuffix('_written').removesuffix('_unread')}_rpc_method_handler")(behaviour)
+            name: getattr(grpc, f"{re.sub('(_unread)?_written', '', name)}_rpc_method_handler")(behaviour)
             for name, behaviour in behaviours.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Calls", handlers),))

@@ -35,7 +35,7 @@ from lmos_grpc.domain.event import (
 )
 from lmos_grpc.domain.failure import Reason
 from lmos_grpc.domain.turn import ClarificationAnswer, Lane, Message, Strategy, StrategyKind, TurnRequest
-from lmos_grpc.errors import UnknownAgentError
+from lmos_grpc.errors import NoHealthyInstanceError, UnknownAgentError
 from lmos_grpc.orchestrator import Orchestrator
 from lmos_grpc.routing import LaneChoice
 from lmos_grpc.rpc import open_channel, serve
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.event import (
         AgentEvent,
     )
+    from lmos_grpc.errors import LmosError
     from lmos_grpc.rpc.typing import Context
 
 SECOND = timedelta(seconds=1)
@@ -525,3 +526,25 @@ async def test_two_branches_may_lead_to_the_same_agent() -> None:
     assert sorted(event.body.text for event in events if isinstance(event.body, TextDelta)) == ["[x]", "[y]"]
     assert done(events).outcome is Outcome.COMPLETED
     assert {event.turn_id for event in events} == {"t"}
+
+
+@pytest.mark.parametrize("reason", [UnknownAgentError("not there"), NoHealthyInstanceError("not ready")])
+async def test_an_agent_that_envoy_does_not_know_yet_is_called_again(reason: LmosError) -> None:
+    late = agent("a")
+    late.refusal = reason
+    async with mesh_of(late, decider=ScriptedDecider(decided("a"))) as client:
+        answer = asyncio.ensure_future(ask(client))
+        await asyncio.wait_for(late.admitted.wait(), 5)
+        late.refusal = None
+        events = await answer
+    assert text_of(events, "a") == "a"
+    assert len(late.asked) > 1
+
+
+async def test_an_agent_that_stays_unknown_is_told_as_what_it_is() -> None:
+    gone = agent("a")
+    gone.refusal = NoHealthyInstanceError("not ready")
+    async with mesh_of(gone, decider=ScriptedDecider(decided("a"))) as client:
+        failure = (await ask(client))[-2].body
+    assert isinstance(failure, Failure)
+    assert failure.detail.reason is Reason.NO_HEALTHY_INSTANCE

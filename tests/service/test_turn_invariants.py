@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import pytest
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.domain.event import Accepted, Failure, Outcome, Status, TextDelta, TurnDone
 from lmos_grpc.domain.failure import Reason
-from lmos_grpc.domain.turn import Message, TurnRequest
+from lmos_grpc.domain.turn import CallContext, Message, RouteHint, Strategy, StrategyKind, TurnRequest
 from lmos_grpc.errors import (
     EmptyMessageError,
     InvalidRequestError,
@@ -99,6 +101,24 @@ async def test_a_failure_after_the_first_event_is_told_in_band() -> None:
     assert failure.detail.reason is Reason.AGENT_FAILED
     assert "ZeroDivision" not in failure.detail.message
     assert events[-1].body == TurnDone(Outcome.FAILED)
+
+
+async def test_an_agent_that_swallows_its_cancellation_leaves_a_cancelled_turn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def swallows(_: TurnRequest, emit: Emit) -> None:
+        await emit(TextDelta("one"))
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await emit(TextDelta("two"))
+
+    turn = asks(conversation_id="c", turn_id="t")
+    async with serve_scripted(ScriptedAgent(swallows)) as address, open_channel(address) as channel:
+        async with aclosing(AgentClient(channel).invoke(turn, timeout=5 * SECOND)) as events:
+            assert [(await anext(events)).sequence, (await anext(events)).sequence] == [1, 2]
+        bodies = [event.body async for event in AgentClient(channel).invoke(turn, timeout=2 * SECOND)]
+    assert bodies[-1] == TurnDone(Outcome.CANCELLED)
+    assert not caplog.records
 
 
 async def test_cancelling_reaches_the_work() -> None:
@@ -197,6 +217,27 @@ async def test_a_message_over_the_limit_of_the_transport_is_refused() -> None:
         await events_of(ScriptedAgent(), asks("x" * (6 * 1024 * 1024)))
 
 
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Strategy(StrategyKind.ALL, max_branches=-1),
+        Strategy(StrategyKind.ALL, max_branches=33),
+        Strategy(StrategyKind.ALL, branch_budget=-SECOND),
+        Strategy(StrategyKind.FIRST, hedge_delay=-SECOND),
+    ],
+)
+async def test_a_strategy_out_of_its_limits_is_refused_before_the_first_event(strategy: Strategy) -> None:
+    turn = replace(asks(), hint=RouteHint(strategy=strategy))
+    with pytest.raises(InvalidRequestError, match=r"max_branches|branch_budget|hedge_delay"):
+        await events_of(ScriptedAgent(), turn)
+
+
+async def test_a_tenant_that_is_too_long_is_refused_by_name() -> None:
+    turn = replace(asks(), context=CallContext(tenant="x" * 129))
+    with pytest.raises(InvalidRequestError, match="x-lmos-tenant"):
+        await events_of(ScriptedAgent(), turn)
+
+
 async def test_an_id_that_is_too_long_is_refused_by_name() -> None:
     with pytest.raises(InvalidRequestError, match="conversation_id"):
         await events_of(ScriptedAgent(), asks(conversation_id="c" * 129))
@@ -229,9 +270,7 @@ async def test_who_joins_a_turn_that_is_then_refused_gets_a_turn_of_its_own() ->
         first = asyncio.ensure_future(anext(client.invoke(turn, timeout=5 * SECOND)))
         await asyncio.wait_for(asked.wait(), 5)
         second = asyncio.ensure_future(anext(client.invoke(turn, timeout=5 * SECOND)))
-        await asyncio.sleep(
-            0.1
-        )  # until the second has joined, which nothing tells; too short proves less
+        await asyncio.sleep(0.1)  # until the second has joined, which nothing tells; too short proves less
         joined.set()
         with pytest.raises(NoHealthyInstanceError):
             await first

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,35 @@ def test_where_no_mesh_answers_it_says_so_and_how_to_start_one(
 def test_without_traces_it_says_how_to_make_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["trace", "--state", str(tmp_path)]) == ExitCode.ENVIRONMENT
     assert "Start one with `lmos up`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ask", "hi", "--answer", "yes"], "QUESTION/OPTION"),
+        (["ask", "hi", "--edge", "here"], "HOST:PORT"),
+        (["agents", "--edge", "127.0.0.1:99999"], "HOST:PORT"),
+        (["agent", "run", "nobody.py", "--alone"], "no such file"),
+    ],
+)
+def test_a_wrong_argument_is_a_usage_error(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(arguments) == ExitCode.USAGE
+    assert message in capsys.readouterr().err
+
+
+def test_a_tenant_that_no_header_can_carry_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["ask", "hi", "--tenant", "Ä", "--edge", "127.0.0.1:1"]) == ExitCode.MESH
+    assert "x-lmos-tenant is 'Ä'" in capsys.readouterr().err
+
+
+def test_a_chat_without_a_mesh_says_how_to_start_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("hello\n"))
+    run_command(["chat", "--edge", "127.0.0.1:1"])
+    assert "start one with `lmos up`" in capsys.readouterr().err
 
 
 def test_each_kind_of_error_has_its_exit_code() -> None:

@@ -97,6 +97,11 @@ async def test_a_wall_clock_that_jumps_is_noticed() -> None:
     assert "60 min" in finding.found
 
 
+def test_a_state_directory_that_it_makes_is_nobody_elses_business(tmp_path: Path) -> None:
+    check_state(tmp_path / "new")
+    assert (tmp_path / "new").stat().st_mode & 0o077 == 0
+
+
 def test_a_state_directory_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     finding = check_state(tmp_path / "file" / "state")

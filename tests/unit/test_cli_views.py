@@ -161,27 +161,38 @@ def wide() -> Console:
     return Console(file=io.StringIO(), width=200, highlight=False, markup=False)
 
 
+DECISION = Decision(
+    DecisionMode.CLASSIFIED,
+    "clear winner",
+    (Target("billing-agent", "1.2.0", capability="explain-bill"),),
+    (
+        Candidate("billing-agent", "1.2.0", "explain-bill", score=0.93, chosen=True),
+        Candidate("orders-agent", "2.0.0", "track-order", "canary", 0.11, exclusion=Exclusion.CHANNEL, reason="ivr"),
+    ),
+    classifier="lexical",
+    elapsed=timedelta(microseconds=420),
+)
+
+
 def test_a_decision_shows_every_candidate_with_its_score_and_what_kept_it_out() -> None:
-    decision = Decision(
-        DecisionMode.CLASSIFIED,
-        "clear winner",
-        (Target("billing-agent", "1.2.0", capability="explain-bill"),),
-        (
-            Candidate("billing-agent", "1.2.0", "explain-bill", score=0.93, chosen=True),
-            Candidate(
-                "orders-agent", "2.0.0", "track-order", "canary", 0.11, exclusion=Exclusion.CHANNEL, reason="ivr"
-            ),
-        ),
-        classifier="lexical",
-        elapsed=timedelta(microseconds=420),
-    )
     console = wide()
-    show_decision(console, decision)
+    show_decision(console, DECISION)
     lines = rendered(console).splitlines()
     assert lines[0] == "classified → billing-agent/explain-bill: clear winner"
     assert lines[1] == "decided by lexical in 0.42 ms · managed lane"
     assert lines[4].split() == ["✓", "billing-agent", "1.2.0", "explain-bill", "0.93"]
     assert lines[5].split() == ["orders-agent", "2.0.0", "canary", "track-order", "0.11", "channel", "ivr"]
+
+
+def test_in_a_narrow_terminal_the_candidates_are_lines_and_not_columns_of_a_letter() -> None:
+    console = Console(file=io.StringIO(), width=60, highlight=False, markup=False)
+    show_decision(console, DECISION)
+    assert rendered(console).splitlines()[3:] == [
+        "✓ 0.93 billing-agent 1.2.0 explain-bill",
+        "  0.11 orders-agent 2.0.0 canary track-order",
+        "       channel",
+        "       ivr",
+    ]
 
 
 CARD = AgentCard(

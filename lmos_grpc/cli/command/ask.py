@@ -21,7 +21,7 @@ from lmos_grpc.cli.view.figures import span_text
 from lmos_grpc.cli.view.json_form import event_json, failure_json
 from lmos_grpc.cli.view.turn_view import TurnView, failure_line
 from lmos_grpc.domain.turn import ClarificationAnswer, Lane, RouteHint, Strategy, StrategyKind
-from lmos_grpc.errors import InvalidRequestError, LmosError
+from lmos_grpc.errors import LmosError
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -102,7 +102,9 @@ def _answer(text: str) -> ClarificationAnswer | None:
         return None
     clarification_id, _, option_id = text.rpartition("/")
     if not clarification_id:
-        raise InvalidRequestError(f"--answer is {text!r}; say QUESTION/OPTION, as the question before showed them")
+        raise click.BadParameter(
+            f"{text!r}: say QUESTION/OPTION, as the question before showed them", param_hint="--answer"
+        )
     return ClarificationAnswer(clarification_id, option_id)
 
 

@@ -12,7 +12,7 @@ import click
 import uvloop
 
 from lmos_grpc.cli import options
-from lmos_grpc.cli.caller import call_mesh, new_id
+from lmos_grpc.cli.caller import call_mesh, explained, new_id
 from lmos_grpc.cli.command.ask import run_turn, show_end
 from lmos_grpc.cli.command.trace import show_one
 from lmos_grpc.cli.exit_code import ExitCode
@@ -21,7 +21,7 @@ from lmos_grpc.cli.options import pass_invocation
 from lmos_grpc.cli.turn_story import TurnStory
 from lmos_grpc.cli.view.decision_view import show_decision
 from lmos_grpc.domain.turn import ClarificationAnswer
-from lmos_grpc.errors import LmosError
+from lmos_grpc.errors import LmosError, UnreachableError
 from lmos_grpc.traces import open_span_reader
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def _run_interruptibly(runner: asyncio.Runner, dialogue: Dialogue, line: str) ->
         runner.run(dialogue.turn(line))
     except KeyboardInterrupt:
         dialogue.output.note("cancelled")
+    except UnreachableError as error:
+        dialogue.output.error(explained(error, dialogue.caller.edge).message)
     except LmosError as error:
         dialogue.output.error(error.message)
 

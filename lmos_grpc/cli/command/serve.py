@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("role", type=click.Choice([each.value for each in Role]))
+@click.argument("role", type=click.Choice([each.value for each in Role]), metavar="ROLE")
 @click.option("--discovery", metavar="HOST:PORT", help="Where discovery listens [default: 127.0.0.1:9201].")
 @click.option("--control-plane", metavar="HOST:PORT", help="The same for the control plane [default: 127.0.0.1:9202].")
 @click.option("--orchestrator", metavar="HOST:PORT", help="The same for the orchestrator [default: 127.0.0.1:9203].")
@@ -44,6 +44,8 @@ def serve(
     traces: str | None,
 ) -> ExitCode:
     r"""Run one part of a mesh until Ctrl-C; it finds the others at their addresses, whenever they come.
+
+    ROLE is discovery, control-plane, orchestrator, traces or envoy.
 
     The addresses say where a part listens and where the others look for it, so that all can be given the same.
 

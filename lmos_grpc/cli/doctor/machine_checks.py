@@ -98,7 +98,7 @@ async def check_clock(
 def check_state(state: Path) -> Finding:
     """Whether the state directory can be written."""
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = state / f".doctor-{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from lmos_grpc.domain.decision import Candidate, Decision, Target
 
+_NOTE_WIDTH = 20
+
 
 def decision_line(decision: Decision) -> str:
     """The decision in one line."""
@@ -41,7 +43,21 @@ def show_decision(console: Console, decision: Decision) -> None:
     console.print(Text(took, "dim"), soft_wrap=True)
     if decision.candidates:
         console.print()
-        console.print(candidate_table(decision))
+        # Where it is narrow, a column for what kept a candidate out would be a letter wide.
+        table = candidate_table(decision)
+        if console.measure(table).minimum <= console.width - _NOTE_WIDTH:
+            console.print(table)
+        else:
+            _show_candidates(console, decision)
+
+
+def _show_candidates(console: Console, decision: Decision) -> None:
+    for each in decision.candidates:
+        mark, agent, version, capability, score, *notes = _row(each)
+        line = Text(f"{mark or ' '} {score} {agent} {version} {capability}", _style(each))
+        console.print(line, soft_wrap=True)
+        for note in filter(None, notes):
+            console.print(Text(f"       {note}", "dim"), soft_wrap=True)
 
 
 def candidate_table(decision: Decision) -> Table:

@@ -32,7 +32,7 @@ def trace_table(summaries: Iterable[TraceSummary], now: datetime) -> Table:
         table.add_column(heading, no_wrap=True)
     for heading in ("TOOK", "SPANS"):
         table.add_column(heading, no_wrap=True, justify="right")
-    table.add_column("WHAT", no_wrap=True)
+    table.add_column("WHAT", overflow="fold")
     table.add_column("SERVICES", overflow="fold")
     for each in summaries:
         began = datetime.fromtimestamp(each.started_at_ns / 1e9, UTC)

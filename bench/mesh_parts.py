@@ -1,0 +1,92 @@
+"""The real mesh, each part in a process of its own, so that the CPU of each can be told."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import urllib.request
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.child_process import child_process
+from bench.process_figures import children, resident_mb
+from bench.toolchain import ROOT
+from lmos_grpc.cli.mesh.role import Role
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from bench.child_process import ChildProcess
+
+_ANY = "127.0.0.1:0"
+_START_SECONDS = 60.0
+_ADMIN_SECONDS = 5
+# Each part is told where those before it are. Parts that later versions add come before Envoy, which names them all.
+_FIRST = (Role.TRACES, Role.DISCOVERY, Role.CONTROL_PLANE, Role.ORCHESTRATOR)
+
+
+@dataclass(frozen=True, slots=True)
+class MeshParts:
+    """A running mesh; `pids` by the name of the part."""
+
+    edge: str
+    internal: str
+    pids: Mapping[str, int]
+    folder: Path
+
+    @property
+    def python_parts(self) -> tuple[str, ...]:
+        """The parts that are Python."""
+        return tuple(name for name in self.pids if name != "envoy")
+
+    def memory_mb(self) -> dict[str, float]:
+        """Resident memory of each part."""
+        return {name: resident_mb(pid) for name, pid in self.pids.items()}
+
+    async def control_bytes(self) -> float:
+        """How many bytes Envoy has received from the control plane so far."""
+        admin = (self.folder / "envoy" / "envoy-admin-address.txt").read_text("utf-8").strip()
+        url = f"http://{admin}/stats?filter=cluster.ads.upstream_cx_rx_bytes_total"
+        return float((await asyncio.to_thread(_get, url)).rpartition(":")[2])
+
+
+@asynccontextmanager
+async def run_mesh_parts(folder: Path) -> AsyncIterator[MeshParts]:
+    """Runs a whole mesh as `lmos serve` does, until the block ends; logs and state lie in `folder`."""
+    # The orchestrator and Envoy name each other, so one of them has to know its port beforehand.
+    addresses = {"internal": free_address()}
+    pids: dict[str, int] = {}
+    async with AsyncExitStack() as stack:
+        for role in (*_FIRST, *(each for each in Role if each not in (*_FIRST, Role.ENVOY))):
+            part = await _start(stack, role, folder, addresses)
+            pids[role.value] = part.pid
+        envoy = await _start(stack, Role.ENVOY, folder, addresses)
+        pids["envoy"] = children(envoy.pid)[0]
+        yield MeshParts(addresses["edge"], addresses["internal"], pids, folder)
+
+
+async def _start(stack: AsyncExitStack, role: Role, folder: Path, addresses: dict[str, str]) -> ChildProcess:
+    listens = "edge" if role is Role.ENVOY else role.value
+    known = {**addresses, listens: _ANY}
+    options = [part for name, address in known.items() for part in (f"--{name}", address)]
+    state = ("--state", str(folder / role.value), "--metrics", _ANY)
+    command = (sys.executable, "-m", "lmos_grpc.cli", "serve", role.value, "--json", *state, *options)
+    part = await stack.enter_async_context(child_process(role.value, *command, folder=folder, cwd=ROOT))
+    addresses[listens] = str((await part.said("ready", _START_SECONDS))[listens])
+    return part
+
+
+def free_address() -> str:
+    """An address that nothing listens on at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def _get(url: str) -> str:
+    # Envoy's own admin page, on loopback.
+    with urllib.request.urlopen(url, timeout=_ADMIN_SECONDS) as response:  # noqa: S310 - the scheme is ours
+        text: str = response.read().decode()
+    return text.strip()

@@ -58,6 +58,7 @@ class LaneKeeper:
         Raises:
             LmosError: it cannot be routed, which is for the orchestrator to say.
         """
+        await self._recorder.write_before(turn)
         # Nothing is decided on a turn that is not ours to run, and that is cheap to see.
         if turn.hint.lane is Lane.MANAGED or not turn.conversation_id or not turn.turn_id:
             return {}
@@ -72,12 +73,11 @@ class LaneKeeper:
         return target if target and target.key in self._view.agents else None
 
     async def _chosen(self, key: TurnKey, turn: TurnRequest) -> Target | None:
-        written = await self._log.state_before(key)
+        state = await self._log.state_before(key)
         if before := self._before(key):  # it came twice at once
             return before
-        if written is None or not self._recorder.has_room:
+        if state is None or not self._recorder.has_room:
             return None
-        state = self._recorder.after_unwritten(key, written)
         decision = self._decider.decide(turn, state)
         decision = self._decider.lane(turn, decision, state).told_in(decision)
         record_decision(decision)

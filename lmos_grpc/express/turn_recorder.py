@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from lmos_grpc.conversation import TurnLog
-    from lmos_grpc.domain.conversation import ConversationState, TurnKey
+    from lmos_grpc.domain.conversation import TurnKey
     from lmos_grpc.domain.decision import Target
     from lmos_grpc.domain.turn import TurnRequest
 
 _LOG = logging.getLogger(__name__)
 _WAITING = 1_000
-# The log writes together what comes together.
-_AT_ONCE = 64
+# An answer of the router that came too late leaves the turn to the orchestrator, which begins it in the log at once: so
+# it has to come first there, or it would find the turn done. And the log writes together what comes together.
+_SETTLED_AFTER = timedelta(milliseconds=100)
 _LAST_WRITES = timedelta(seconds=5)
 
 
@@ -38,11 +39,19 @@ class _Ran:
 
 
 class TurnRecorder:
-    """Takes turns as they are decided; what is not written yet is known here."""
+    """Takes turns as they are decided, and writes each when it has settled, or before the next of its conversation."""
 
-    def __init__(self, log: TurnLog, *, now: Callable[[], datetime], waiting: int = _WAITING) -> None:
+    def __init__(
+        self,
+        log: TurnLog,
+        *,
+        now: Callable[[], datetime],
+        waiting: int = _WAITING,
+        settled_after: timedelta = _SETTLED_AFTER,
+    ) -> None:
         self._log = log
         self._now = now
+        self._settled_after = settled_after
         self._queue: asyncio.Queue[_Ran] = asyncio.Queue(waiting)
         self._unwritten: dict[tuple[str, str], _Ran] = {}
 
@@ -57,15 +66,11 @@ class TurnRecorder:
         self._queue.put_nowait(ran)
         self._unwritten[key.tenant, key.conversation_id] = ran
 
-    def after_unwritten(self, key: TurnKey, state: ConversationState) -> ConversationState:
-        """The state of a conversation in the log, with what is not written yet."""
-        ran = self._unwritten.get((key.tenant, key.conversation_id))
-        if ran is None:
-            return state
-        target = ran.target
-        return replace(
-            state, last_agent=target.agent, last_capability=target.capability, turn_count=state.turn_count + 1
-        )
+    async def write_before(self, turn: TurnRequest) -> None:
+        """Writes the turn before this one in its conversation, so that this one is decided in its light on either lane."""
+        ran = self._unwritten.get((turn.context.tenant, turn.conversation_id))
+        if ran and ran.key.turn_id != turn.turn_id:
+            await self._write(ran)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -83,8 +88,10 @@ class TurnRecorder:
     async def _write_all(self) -> None:
         while True:
             together = [await self._queue.get()]
-            while len(together) < _AT_ONCE and not self._queue.empty():
-                together.append(self._queue.get_nowait())
+            waiting = self._queue.qsize()
+            await asyncio.sleep(self._settled_after.total_seconds())
+            # Not those that came while we slept: they have not settled.
+            together += [self._queue.get_nowait() for _ in range(waiting)]
             async with asyncio.TaskGroup() as group:
                 for ran in together:
                     group.create_task(self._write(ran))

@@ -67,7 +67,7 @@ class TurnRecorder:
         self._unwritten[key.tenant, key.conversation_id] = ran
 
     async def write_before(self, turn: TurnRequest) -> None:
-        """Writes the turn before this one in its conversation, so that this one is decided in its light on either lane."""
+        """Writes the turn before this one in its conversation: this one is decided in its light, on either lane."""
         ran = self._unwritten.get((turn.context.tenant, turn.conversation_id))
         if ran and ran.key.turn_id != turn.turn_id:
             await self._write(ran)

@@ -8,7 +8,7 @@ import json
 import struct
 import time
 import urllib.request
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
@@ -322,6 +322,16 @@ async def test_cancelling_reaches_the_agent_within_a_tenth_of_a_second(
         took.append(await cast.endless.next_end() - left)
     record_property("cancel_ms", [round(each * 1_000, 1) for each in took])
     assert max(took) < 0.1
+
+
+async def test_the_callers_deadline_is_the_agents(edge: grpc.aio.Channel, cast: Cast) -> None:
+    stub: AgentServiceAsyncStub = agent_service_pb2_grpc.AgentServiceStub(edge)  # type: ignore[assignment]
+    began = time.perf_counter()
+    # The agent tells that its time is up, less a margin, and the caller may just hear it.
+    with suppress(grpc.aio.AioRpcError):
+        _, kinds, _ = await told(stub.Invoke(request("hello", "late", agent="endless-agent"), timeout=1))
+        assert kinds[-2:] == ["error", "turn_done"]
+    assert 0.5 < await cast.endless.next_end() - began < 1.5
 
 
 async def test_an_express_turn_is_one_whole_trace_with_the_decision_on_the_routers_span(mesh: RunningMesh) -> None:

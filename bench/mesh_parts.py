@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 _ANY = "127.0.0.1:0"
 _START_SECONDS = 60.0
 _ADMIN_SECONDS = 5
-# Each part is told where those before it are. Parts that later versions add come before Envoy, which names them all.
-_FIRST = (Role.TRACES, Role.DISCOVERY, Role.CONTROL_PLANE, Role.ORCHESTRATOR)
+# Each part is told where those of the stages before it are; Envoy names them all and comes last. Parts that are not
+# named here, because they are newer, belong to the stage in the middle.
+_FIRST = (Role.TRACES, Role.DISCOVERY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,14 @@ async def run_mesh_parts(folder: Path) -> AsyncIterator[MeshParts]:
     addresses = {"internal": free_address()}
     pids: dict[str, int] = {}
     async with AsyncExitStack() as stack:
-        for role in (*_FIRST, *(each for each in Role if each not in (*_FIRST, Role.ENVOY))):
-            part = await _start(stack, role, folder, addresses)
-            pids[role.value] = part.pid
-        envoy = await _start(stack, Role.ENVOY, folder, addresses)
-        pids["envoy"] = children(envoy.pid)[0]
+        middle = tuple(each for each in Role if each not in (*_FIRST, Role.ENVOY))
+        for stage in (_FIRST, middle, (Role.ENVOY,)):
+            parts = {role.value: await _start(stack, role, folder, addresses) for role in stage}
+            for name, part in parts.items():
+                listens = "edge" if name == Role.ENVOY.value else name
+                addresses[listens] = str((await part.said("ready", _START_SECONDS))[listens])
+                pids[name] = part.pid
+        pids["envoy"] = children(pids["envoy"])[0]
         yield MeshParts(addresses["edge"], addresses["internal"], pids, folder)
 
 
@@ -74,9 +78,7 @@ async def _start(stack: AsyncExitStack, role: Role, folder: Path, addresses: dic
     options = [part for name, address in known.items() for part in (f"--{name}", address)]
     state = ("--state", str(folder / role.value), "--metrics", _ANY)
     command = (sys.executable, "-m", "lmos_grpc.cli", "serve", role.value, "--json", *state, *options)
-    part = await stack.enter_async_context(child_process(role.value, *command, folder=folder, cwd=ROOT))
-    addresses[listens] = str((await part.said("ready", _START_SECONDS))[listens])
-    return part
+    return await stack.enter_async_context(child_process(role.value, *command, folder=folder, cwd=ROOT))
 
 
 def free_address() -> str:

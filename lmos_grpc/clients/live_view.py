@@ -8,7 +8,6 @@ import random
 from collections import defaultdict
 from typing import TYPE_CHECKING, Protocol
 
-from lmos_grpc.domain.card import DEFAULT_SUBSET
 from lmos_grpc.domain.instance import Agent, InstancePut, InstanceRemoved, SnapshotPart
 from lmos_grpc.errors import LmosError
 
@@ -120,6 +119,8 @@ class LiveView:
         if not instances:
             del self._agents[key]
             del self._by_name[key.name][key]
+            if not self._by_name[key.name]:
+                del self._by_name[key.name]
             return
         newest = max(instances, key=lambda each: (each.registered_at, each.instance_id))
         agent = Agent(newest.card, tuple(sorted(instances, key=lambda each: each.instance_id)))
@@ -148,12 +149,3 @@ async def keep_in_step(view: LiveView, feed: RegistryFeed, *, jitter: Callable[[
                 _LOG.warning("lost the watch on discovery, keeping revision %d: %s", view.revision, error)
         backoff = min(_FIRST_BACKOFF_SECONDS * 2 ** min(failures, 10), _LONGEST_BACKOFF_SECONDS)
         await asyncio.sleep(backoff * (0.5 + jitter() / 2))
-
-
-def prefer(agents: Mapping[AgentKey, Agent], *, subset: str) -> Agent | None:
-    """The agent to use among versions and subsets: the subset asked for, else the stable one; the highest version."""
-    for wanted in (subset or DEFAULT_SUBSET, DEFAULT_SUBSET):
-        fitting = [agent for key, agent in agents.items() if key.subset == wanted]
-        if fitting:
-            return max(fitting, key=lambda each: each.key.precedence)
-    return None

@@ -64,7 +64,11 @@ class Answering:
                 return outcome
             case _:
                 # What comes first in a turn and what fails it is said by the service, not by its agents.
-                raise TypeError(f"capability {self.source.capability} may not yield {type(item).__name__}")
+                raise InvalidConfigurationError(
+                    f"capability {self.source.capability} may not yield {type(item).__name__}: yield text, or what "
+                    "the methods of Turn make",
+                    agent=self.source.agent,
+                )
         return None
 
     async def finish(self, outcome: Outcome, elapsed: timedelta) -> None:

@@ -38,7 +38,6 @@ from lmos_grpc import (
 )
 from lmos_grpc.domain.failure import Reason
 from lmos_grpc.errors import (
-    AgentFailedError,
     EnvironmentFaultError,
     InvalidCardError,
     InvalidConfigurationError,
@@ -295,12 +294,12 @@ async def test_an_error_of_ours_keeps_its_class() -> None:
     assert caught.value.retry_after == timedelta(seconds=3)
 
 
-async def test_what_is_no_event_of_an_agent_fails_the_turn() -> None:
+async def test_what_is_no_event_of_an_agent_fails_the_turn_and_says_what_it_was() -> None:
     async def confuse(turn: Turn) -> AsyncIterator[str | EventBody]:
         yield Failure(QuotaExceededError(turn.text).detail)
 
     async with calling(agent_that(confuse)) as client:
-        with pytest.raises(AgentFailedError):
+        with pytest.raises(InvalidConfigurationError, match="may not yield Failure"):
             await client.ask("x", timeout=LIMIT)
 
 

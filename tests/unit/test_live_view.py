@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmos_grpc.clients.live_view import LiveView, keep_in_step, prefer
+from lmos_grpc.clients.live_view import LiveView, keep_in_step
 from lmos_grpc.domain.card import AgentKey
 from lmos_grpc.domain.instance import (
     EPOCH_START,
@@ -135,19 +135,6 @@ def test_a_listener_that_left_is_not_told(view: LiveView) -> None:
     leave()
     view.apply(put(instance("a")))
     assert changes == []
-
-
-def test_prefer_takes_the_subset_asked_for_and_else_the_stable_one(view: LiveView) -> None:
-    for each in (instance("a"), instance("b", version="1.10.0"), instance("c", version="2.0.0", subset="canary")):
-        view.apply(put(each))
-    agents = view.agents_named("billing")
-    chosen = {subset: prefer(agents, subset=subset) for subset in ("", "canary", "beta")}
-    assert {subset: each.key.version if each else None for subset, each in chosen.items()} == {
-        "": "1.10.0",
-        "canary": "2.0.0",
-        "beta": "1.10.0",
-    }
-    assert prefer(view.agents_named("nobody"), subset="") is None
 
 
 async def test_a_feed_that_breaks_is_watched_again_from_where_it_was(

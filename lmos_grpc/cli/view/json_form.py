@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
-from lmos_grpc.wire.card import card_to_wire
 from lmos_grpc.wire.decision import decision_to_wire
 from lmos_grpc.wire.event import event_to_wire
 from lmos_grpc.wire.failure import failure_to_wire
 from lmos_grpc.wire.instance import agent_to_wire
 
 if TYPE_CHECKING:
-    from lmos_grpc.domain.card import AgentCard
     from lmos_grpc.domain.decision import Decision
     from lmos_grpc.domain.event import AgentEvent
     from lmos_grpc.domain.failure import FailureDetail
@@ -30,11 +28,6 @@ def event_json(event: AgentEvent) -> JsonObject:
 def decision_json(decision: Decision) -> JsonObject:
     """A decision as JSON."""
     return json_format.MessageToDict(decision_to_wire(decision))
-
-
-def card_json(card: AgentCard) -> JsonObject:
-    """A card as JSON."""
-    return json_format.MessageToDict(card_to_wire(card))
 
 
 def agent_json(agent: Agent) -> JsonObject:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from lmos_grpc.cli.output import printable
-from lmos_grpc.cli.view.decision_view import decision_line
 from lmos_grpc.cli.view.text_lanes import TextLanes
 from lmos_grpc.domain.event import (
     Clarification,
@@ -103,11 +102,6 @@ class TurnView:
 def failure_line(detail: FailureDetail) -> str:
     """A failure in one line: its reason and what it says."""
     return printable(f"{detail.reason.name}: {' '.join(detail.message.split())}")
-
-
-def why_line(event: Routed) -> str:
-    """Why the turn went where it went, in one line."""
-    return decision_line(event.decision)
 
 
 def _part_text(part: Part) -> str:

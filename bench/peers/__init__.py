@@ -1,0 +1,1 @@
+"""Frameworks that the mesh is compared with; each module runs in an environment of its own."""

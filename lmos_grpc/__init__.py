@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         TurnDone,
         Usage,
     )
-    from lmos_grpc.domain.turn import ClarificationAnswer, Message, Strategy, StrategyKind, User
+    from lmos_grpc.domain.turn import ClarificationAnswer, Lane, Message, Strategy, StrategyKind, User
     from lmos_grpc.errors import LmosError
     from lmos_grpc.sdk import Agent, AgentSettings, MeshClient, ModelSettings, Turn, capability, serve_agent
 
@@ -37,6 +37,7 @@ __all__ = [
     "EventBody",
     "Failure",
     "Handover",
+    "Lane",
     "LmosError",
     "MeshClient",
     "Message",

@@ -1,4 +1,4 @@
-"""Dumps the descriptors of the Envoy messages that the control plane builds, with everything that they import.
+"""Dumps the descriptors of the Envoy messages that the mesh reads and writes, with everything that they import.
 
 Usage: python tools/envoy_closure.py
 
@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOLCHAIN = ROOT / ".cache" / "envoy-closure"
 REQUIREMENT = "xds-protos==1.85.0"
-TARGET = ROOT / "lmos_grpc" / "control_plane" / "envoy_descriptors.binpb"
+TARGET = ROOT / "lmos_grpc" / "envoy_api" / "envoy_descriptors.binpb"
 
 # Runs inside the toolchain: importing a module registers its file, whose dependencies are then followed.
 DUMP = """
@@ -25,6 +25,7 @@ from google.protobuf import descriptor_pb2
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.service.discovery.v3 import discovery_pb2
+from envoy.service.ext_proc.v3 import external_processor_pb2
 
 closure = {}
 
@@ -34,7 +35,7 @@ def visit(file):
             visit(dependency)
         closure[file.name] = file
 
-for root in (cluster_pb2, http_protocol_options_pb2, discovery_pb2):
+for root in (cluster_pb2, http_protocol_options_pb2, discovery_pb2, external_processor_pb2):
     visit(root.DESCRIPTOR)
 files = descriptor_pb2.FileDescriptorSet()
 for file in closure.values():

@@ -28,6 +28,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         full = replace(
             PLAIN,
+            express=("127.0.0.1:9005",),
             otlp="127.0.0.1:4317",
             access_log=Path(scratch) / "access.json",
             allowed_origins=("https://a.example",),

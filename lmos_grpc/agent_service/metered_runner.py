@@ -92,7 +92,7 @@ class _MeteredTurn:
                 self.done = body
 
     def _routed(self, decision: Decision) -> None:
-        self.metrics.route_decided(decision.mode.value, decision.elapsed)
+        self.metrics.route_decided(decision.mode.value, decision.elapsed, lane=decision.lane.value)
         for target in decision.targets:
             if target.agent not in self.started:
                 self._start(target.agent)

@@ -11,6 +11,7 @@ from lmos_grpc.agent_service.live_session import LiveSession
 from lmos_grpc.agent_service.wire import input_from_wire, session_event_to_wire
 from lmos_grpc.rpc import context_from_metadata, time_left, write
 from lmos_grpc.rpc.deadline import MAX_TURN_TIME
+from lmos_grpc.rpc.metadata import with_capability_from
 from lmos_grpc.wire.card import card_to_wire
 from lmos_grpc.wire.event import event_to_wire
 from lmos_grpc.wire.turn import turn_from_wire
@@ -46,7 +47,8 @@ class _Handlers(AgentServiceServicer):
         async def send(event: AgentEvent) -> None:
             await write(context, pb.InvokeResponse(event=event_to_wire(event)))
 
-        turn = turn_from_wire(request, context_from_metadata(context.invocation_metadata()))
+        metadata = context.invocation_metadata()
+        turn = with_capability_from(metadata, turn_from_wire(request, context_from_metadata(metadata)))
         await self._executor.run(turn, time_left(context, limit=self._max_turn_time), send)
 
     async def Converse(  # type: ignore[override]

@@ -90,6 +90,16 @@ _STATE = _shared(
 _METRICS = _shared(
     "--metrics", setting="mesh.metrics", metavar="HOST:PORT", help="Prometheus endpoint [default: 127.0.0.1:9464]."
 )
+_EXPRESS = _shared(
+    "--express",
+    setting="mesh.express",
+    is_flag=False,
+    flag_value="on",
+    type=click.Choice(("off", "asked", "on")),
+    help="Let the answer of one agent go straight to the caller, not through the orchestrator [default: off]. It is "
+    "faster, and gives up that the mesh keeps the answer: such a turn cannot be resumed, and is not in the history. "
+    "`asked`: only where a caller asks for it.",
+)
 _INSECURE = _shared(
     "--insecure-listen",
     setting="mesh.insecure_listen",
@@ -107,6 +117,11 @@ def unwrapped(command: Command) -> Command:
     r"""Makes of the `\b` in a raw docstring the character by which click knows a paragraph that is not wrapped."""
     command.__doc__ = (command.__doc__ or "").replace(r"\b", "\b")
     return command
+
+
+def express_lane(command: Command) -> Command:
+    """Adds --express."""
+    return _apply(command, _EXPRESS)
 
 
 def as_json(command: Command) -> Command:

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 _DESCRIPTORS = "lmos_descriptors.binpb"
+_EXPRESS_PARTS = ("filter", "route", "per_route", "body_limit")  # of the edge listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvoySettings:
     """What differs from one mesh to another. Addresses are `host:port`; a listener has an IP address, port 0: any.
 
-    `reflection` is the server that answers reflection and health for all public services. `otlp` None means no
+    `reflection` is the server that answers reflection and health for all public services. `express` are the routers
+    of the express lane; without one all turns go to the orchestrator. `otlp` None means no
     traces, `access_log` None no access log. `allowed_origins` are web origins (CORS), `*` for any.
     """
 
@@ -40,6 +42,7 @@ class EnvoySettings:
     internal_host: str = "127.0.0.1"
     internal_port: int = 8081
     admin_port: int = 9901
+    express: tuple[str, ...] = ()
     otlp: str | None = None
     access_log: Path | None = None
     allowed_origins: tuple[str, ...] = ("*",)
@@ -61,6 +64,7 @@ def render_bootstrap(settings: EnvoySettings) -> str:
         "EDGE_LISTENER": edge,
         "INTERNAL_LISTENER": internal,
         "OTLP_CLUSTER": _tracing(settings, "lmos-edge").get("cluster"),
+        "EXPRESS_CLUSTER": _express(settings).get("cluster"),
         **_upstream("ADS", settings.ads),
         **_upstream("ORCHESTRATOR", settings.orchestrator),
         **_upstream("DISCOVERY", settings.discovery),
@@ -81,6 +85,7 @@ def _listener(name: str, settings: EnvoySettings, host: str, port: int) -> objec
         "PORT": port,
         "TRACING": _tracing(settings, service).get("tracing"),
         "ACCESS_LOG": _access_log(settings, service),
+        **{f"EXPRESS_{part.upper()}": _express(settings).get(part) for part in _EXPRESS_PARTS},
         "LOCAL_REPLIES": local_reply_config(_parsed("local_replies.yaml")),
         "ALLOWED_ORIGINS": [{"exact": origin} for origin in settings.allowed_origins],
         "DESCRIPTORS": base64.b64encode(_folder().joinpath(_DESCRIPTORS).read_bytes()).decode(),
@@ -94,6 +99,13 @@ def _tracing(settings: EnvoySettings, service: str) -> dict[str, object]:
     values: dict[str, object] = {"SERVICE_NAME": service, **_upstream("OTLP", (settings.otlp,))}
     parts = _parsed("tracing.yaml")
     return {name: _fill(part, values) for name, part in parts.items()}
+
+
+def _express(settings: EnvoySettings) -> dict[str, object]:
+    if not settings.express:
+        return {}
+    values = _upstream("EXPRESS", settings.express)
+    return {name: _fill(part, values) for name, part in _parsed("express.yaml").items()}
 
 
 def _access_log(settings: EnvoySettings, service: str) -> object:

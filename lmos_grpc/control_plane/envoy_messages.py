@@ -1,24 +1,16 @@
-"""Envoy's own messages, built from a shipped descriptor file: the one place where their types are dynamic.
-
-Generated stubs are no option: `xds-protos` overwrites files of other packages (grpc/grpc#42926).
-The messages live in a descriptor pool of their own, so they meet no other package's.
-"""
+"""What Envoy and the control plane say to each other, read and written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf import json_format, message_factory
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf import json_format
+
+from lmos_grpc.envoy_api import descriptor_pool, message_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from google.protobuf.message import Message
 
 CLUSTER_TYPE = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ADS_METHOD = ("envoy.service.discovery.v3.AggregatedDiscoveryService", "DeltaAggregatedResources")
@@ -63,19 +55,20 @@ def cluster_bytes(cluster: Mapping[str, object]) -> bytes:
     Raises:
         google.protobuf.json_format.ParseError: a field that Envoy does not know.
     """
-    message = json_format.ParseDict(dict(cluster), _class(_CLUSTER)(), descriptor_pool=_pool())
-    return message.SerializeToString(deterministic=True)
+    message = json_format.ParseDict(dict(cluster), message_class(_CLUSTER)(), descriptor_pool=descriptor_pool())
+    data: bytes = message.SerializeToString(deterministic=True)
+    return data
 
 
 def cluster_dict(body: bytes) -> dict[str, Any]:
     """The readable form of a serialized cluster."""
-    message = _class(_CLUSTER).FromString(body)
-    return json_format.MessageToDict(message, preserving_proto_field_name=True, descriptor_pool=_pool())
+    message = message_class(_CLUSTER).FromString(body)
+    return json_format.MessageToDict(message, preserving_proto_field_name=True, descriptor_pool=descriptor_pool())
 
 
 def read_request(data: bytes) -> DeltaRequest:
     """Parses a DeltaDiscoveryRequest."""
-    message: Any = _class(_REQUEST).FromString(data)
+    message: Any = message_class(_REQUEST).FromString(data)
     return DeltaRequest(
         type_url=message.type_url,
         subscribe=tuple(message.resource_names_subscribe),
@@ -88,7 +81,7 @@ def read_request(data: bytes) -> DeltaRequest:
 
 def write_request(request: DeltaRequest) -> bytes:
     """Serializes a DeltaDiscoveryRequest, as Envoy would."""
-    message: Any = _class(_REQUEST)(
+    message: Any = message_class(_REQUEST)(
         type_url=request.type_url,
         resource_names_subscribe=request.subscribe,
         resource_names_unsubscribe=request.unsubscribe,
@@ -103,30 +96,18 @@ def write_request(request: DeltaRequest) -> bytes:
 
 def read_response(data: bytes) -> DeltaResponse:
     """Parses a DeltaDiscoveryResponse with at most one resource, as Envoy would."""
-    message: Any = _class(_RESPONSE).FromString(data)
+    message: Any = message_class(_RESPONSE).FromString(data)
     resource = next((Resource(each.name, each.version, each.resource.value) for each in message.resources), None)
     return DeltaResponse(message.nonce, resource, tuple(message.removed_resources))
 
 
 def write_response(response: DeltaResponse) -> bytes:
     """Serializes a DeltaDiscoveryResponse."""
-    message: Any = _class(_RESPONSE)(type_url=CLUSTER_TYPE, nonce=response.nonce, removed_resources=response.removed)
+    message: Any = message_class(_RESPONSE)(
+        type_url=CLUSTER_TYPE, nonce=response.nonce, removed_resources=response.removed
+    )
     if response.resource is not None:
         resource = message.resources.add(name=response.resource.name, version=response.resource.version)
         resource.resource.type_url, resource.resource.value = CLUSTER_TYPE, response.resource.body
     data: bytes = message.SerializeToString()
     return data
-
-
-@cache
-def _pool() -> DescriptorPool:
-    pool = DescriptorPool()
-    shipped = resources.files(__package__).joinpath("envoy_descriptors.binpb").read_bytes()
-    for file in FileDescriptorSet.FromString(shipped).file:
-        pool.Add(file)
-    return pool
-
-
-@cache
-def _class(name: str) -> type[Message]:
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(name))

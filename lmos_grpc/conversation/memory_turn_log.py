@@ -131,6 +131,10 @@ class MemoryTurnLog:
         conversation = self._conversations.get((tenant, conversation_id))
         return conversation.state if conversation else ConversationState()
 
+    async def state_before(self, key: TurnKey) -> ConversationState | None:
+        """As `TurnLog.state_before`."""
+        return None if self._find(key) else await self.state(key.tenant, key.conversation_id)
+
     async def history(self, tenant: str, conversation_id: str, limit: int) -> tuple[Message, ...]:
         """As `TurnLog.history`."""
         conversation = self._conversations.get((tenant, conversation_id))

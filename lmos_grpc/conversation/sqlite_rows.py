@@ -122,6 +122,14 @@ def get_state(connection: sqlite3.Connection, conversation: int) -> Conversation
     return _state(found)
 
 
+def state_before(connection: sqlite3.Connection, key: TurnKey) -> ConversationState | None:
+    """What routing has to know before a turn; None where that turn is there."""
+    found = find_conversation(connection, key.tenant, key.conversation_id)
+    if found is None:
+        return ConversationState()
+    return None if find_turn(connection, key) else found[1].state
+
+
 def event_rows(events: Iterable[AgentEvent]) -> list[tuple[int, bytes]]:
     """The events as `add_events` takes them."""
     return [(event.sequence, event_to_bytes(event)) for event in events]

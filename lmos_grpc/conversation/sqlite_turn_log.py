@@ -119,6 +119,12 @@ class SqliteTurnLog(SqliteConversations):
                 position = event.sequence
                 yield event
 
+    async def state_before(self, key: TurnKey) -> ConversationState | None:
+        """As `TurnLog.state_before`."""
+        if self._running.find(key) is not None:
+            return None
+        return await self._readers.run(partial(rows.state_before, key=key))
+
     async def record_turn(self, record: TurnRecord, channel: str) -> None:
         """As `TurnLog.record_turn`."""
         fingerprint = fingerprint_of_message(record.request)

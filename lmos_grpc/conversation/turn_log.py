@@ -81,6 +81,9 @@ class TurnLog(Protocol):
     async def state(self, tenant: str, conversation_id: str) -> ConversationState:
         """What routing needs to know of a conversation; the defaults where there is none."""
 
+    async def state_before(self, key: TurnKey) -> ConversationState | None:
+        """What routing needs to know before a turn that is to be run elsewhere; None where the log has that turn."""
+
     async def history(self, tenant: str, conversation_id: str, limit: int) -> tuple[Message, ...]:
         """The last messages of user and agents, at most `limit`, oldest first, of turns that ended."""
 

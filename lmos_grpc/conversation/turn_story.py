@@ -92,7 +92,7 @@ def events_of(record: TurnRecord) -> tuple[AgentEvent, ...]:
 def state_after_record(before: ConversationState, record: TurnRecord) -> ConversationState:
     """What routing has to know after a turn that was run elsewhere."""
     agent = next((each.agent for each in reversed(record.responses) if each.agent), before.last_agent)
-    capability = before.last_capability if agent == before.last_agent else ""
+    capability = record.capability or (before.last_capability if agent == before.last_agent else "")
     return replace(before, last_agent=agent, last_capability=capability, open_question=None)
 
 

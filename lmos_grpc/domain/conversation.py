@@ -54,7 +54,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """One turn of a conversation as the log knows it; outcome None means that it runs."""
+    """One turn of a conversation as the log knows it; outcome None means that it runs.
+
+    `capability` is what a turn that was run elsewhere was for; the log keeps it with the conversation only.
+    """
 
     key: TurnKey
     request: Message
@@ -63,3 +66,4 @@ class TurnRecord:
     created_at: datetime
     ended_at: datetime | None
     last_sequence: int
+    capability: str = ""

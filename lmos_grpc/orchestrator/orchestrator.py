@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lmos_grpc.domain.card import AgentCard, AgentKey, Capability
 from lmos_grpc.domain.conversation import ConversationState
-from lmos_grpc.domain.turn import Role
+from lmos_grpc.domain.turn import Lane, Role
 from lmos_grpc.orchestrator.managed_turn import ManagedTurn
 from lmos_grpc.telemetry.decision_span import record_decision
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.decision import Candidate, Decision
     from lmos_grpc.domain.turn import Message, TurnRequest
     from lmos_grpc.orchestrator.agent_stream import AgentCaller
+    from lmos_grpc.routing import LaneChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,9 @@ class Decider(Protocol):
         Raises:
             LmosError: the turn names an agent or capability that does not exist or may not be used.
         """
+
+    def lane(self, turn: TurnRequest, decision: Decision, state: ConversationState, /) -> LaneChoice:
+        """The lane that the turn may take, and why."""
 
 
 class Orchestrator:
@@ -77,7 +81,11 @@ class Orchestrator:
         Raises:
             LmosError: the turn names an agent or capability that does not exist or may not be used.
         """
-        return self._decider.decide(turn, await self._state(turn))
+        state = await self._state(turn)
+        decision = self._decider.decide(turn, state)
+        # A turn that is run has its ids, and so it is explained as if it had them.
+        sent = replace(turn, conversation_id=turn.conversation_id or "explained", turn_id=turn.turn_id or "explained")
+        return self._decider.lane(sent, decision, state).told_in(decision)
 
     async def admit(self, turn: TurnRequest, time_left: timedelta) -> TurnWork:
         """Decides on a turn.
@@ -87,6 +95,9 @@ class Orchestrator:
         """
         state = await self._state(turn)
         decision = self._decider.decide(turn, state)
+        lane = self._decider.lane(turn, decision, state)
+        if lane.lane is Lane.MANAGED:  # else it came another way than over the edge, or the router was not there
+            decision = lane.told_in(decision)
         record_decision(decision)
         if not turn.history:
             turn = replace(turn, history=await self._history(turn))

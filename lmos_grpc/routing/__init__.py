@@ -2,7 +2,17 @@
 
 from lmos_grpc.routing.classifier import Classifier, Offer, Score
 from lmos_grpc.routing.decide import Router
+from lmos_grpc.routing.lane import LaneChoice
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
-from lmos_grpc.routing.settings import RoutingSettings
+from lmos_grpc.routing.settings import ExpressLane, RoutingSettings
 
-__all__ = ["Classifier", "LexicalEmbeddingClassifier", "Offer", "Router", "RoutingSettings", "Score"]
+__all__ = [
+    "Classifier",
+    "ExpressLane",
+    "LaneChoice",
+    "LexicalEmbeddingClassifier",
+    "Offer",
+    "Router",
+    "RoutingSettings",
+    "Score",
+]

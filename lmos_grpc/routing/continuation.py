@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from lmos_grpc.routing.ranking import Ranking
 
 
-def by_answer(view: LiveView, turn: TurnRequest, state: ConversationState) -> Decision | None:
+def by_answer(view: LiveView, turn: TurnRequest, state: ConversationState, *, unseen: bool) -> Decision | None:
     """The decision where the turn says which question it answers; None where that leads to no agent.
+
+    `unseen`: agents may ask what the mesh does not see, because their answers do not come through it.
 
     Raises:
         UnknownOptionError: that question is not open, or has no such option.
@@ -31,6 +33,10 @@ def by_answer(view: LiveView, turn: TurnRequest, state: ConversationState) -> De
     """
     if turn.answer is None:
         return None
+    if unseen and state.open_question is None and state.last_agent:
+        agents = named_agents(view, turn, agent=state.last_agent, capability="")
+        reason = f"the turn answers a question that only {state.last_agent} knows, which had the last turn"
+        return to_named(turn, agents, state.last_capability, mode=DecisionMode.CONVERSATION, reason=reason)
     question, option = _answered(turn, turn.answer, state)
     agent = (option.agent if option else "") or question.agent
     capability = option.capability if option else ""

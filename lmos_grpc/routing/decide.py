@@ -16,8 +16,9 @@ from lmos_grpc.routing.continuation import by_answer, reply_to_question, stay_wi
 from lmos_grpc.routing.explicit import by_name
 from lmos_grpc.routing.follow_up import after_dismissal
 from lmos_grpc.routing.governance import govern
+from lmos_grpc.routing.lane import choose_lane
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
-from lmos_grpc.routing.settings import RoutingSettings
+from lmos_grpc.routing.settings import ExpressLane, RoutingSettings
 from lmos_grpc.routing.versions import CardRange
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.routing.classifier import Classifier
     from lmos_grpc.routing.governance import Governed
+    from lmos_grpc.routing.lane import LaneChoice
 
 _NEW_CONVERSATION = ConversationState()
 _UNAVAILABLE = (StrategyKind.QUORUM, StrategyKind.BEST)
@@ -61,7 +63,7 @@ class Router:
 
     def decide(self, turn: TurnRequest, state: ConversationState = _NEW_CONVERSATION) -> Decision:
         """Who gets the turn, and the whole story of why; where the caller has to be asked, the options are the
-        candidates that are marked as chosen.
+        candidates that are marked as chosen. The lane is left to `lane`.
 
         Raises:
             MeshStartingError: the registry has not been read yet.
@@ -71,13 +73,21 @@ class Router:
         """
         started = self._clock()
         self._check(turn)
-        decision = by_name(self._view, turn) or by_answer(self._view, turn, state) or self._by_text(turn, state)
+        unseen = self._settings.express is not ExpressLane.OFF
+        decision = (
+            by_name(self._view, turn) or by_answer(self._view, turn, state, unseen=unseen) or self._by_text(turn, state)
+        )
         return replace(
             decision,
             reason=f"{decision.reason}{_notes(turn, decision)}",
             lane=Lane.MANAGED,
             elapsed=timedelta(seconds=self._clock() - started),
         )
+
+    def lane(self, turn: TurnRequest, decision: Decision, state: ConversationState = _NEW_CONVERSATION) -> LaneChoice:
+        """The lane that a turn may take after its decision, and why."""
+        agent = self._view.agents.get(decision.targets[0].key) if decision.targets else None
+        return choose_lane(turn, decision, state, agent.card if agent else None, self._settings.express)
 
     def _check(self, turn: TurnRequest) -> None:
         if not self._view.synced:
@@ -144,5 +154,4 @@ def _notes(turn: TurnRequest, decision: Decision) -> str:
     wanted = turn.context.wanted_subset
     elsewhere = ", ".join(each.agent for each in decision.targets if each.subset != wanted)
     subset = f"; {elsewhere} has no ready instance of the subset {wanted!r}, so the stable one is used"
-    lane = "; the express lane is not open, so the managed one is used"
-    return f"{subset if elsewhere else ''}{lane if turn.hint.lane is Lane.EXPRESS else ''}"
+    return subset if elsewhere else ""

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+
+
+class ExpressLane(Enum):
+    """Whose turns may go from the agent to the caller without passing the orchestrator."""
+
+    OFF = "off"
+    ASKED = "asked"
+    ON = "on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +27,7 @@ class RoutingSettings:
         part: the score that each part of a text needs, for the text to count as several requests.
         clear_odds: how many times the odds of the best have to be those of another agent, so that nobody is asked.
         shift: the score from which another topic takes a turn away from the agent that is waited on or talked to.
+        express: the turns that may take the express lane: none, those whose caller asks for it, or all that can.
         locale_factor: what the score of an agent that does not say it speaks the language is multiplied by.
     """
 
@@ -27,3 +37,4 @@ class RoutingSettings:
     clear_odds: float = 1.7
     shift: float = 0.7
     locale_factor: float = 0.9
+    express: ExpressLane = ExpressLane.OFF

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lmos_grpc.domain.turn import CallContext
+from lmos_grpc.domain.turn import CallContext, Lane
 from lmos_grpc.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from lmos_grpc.domain.decision import Target
+    from lmos_grpc.domain.turn import TurnRequest
 
 TENANT_HEADER = "x-lmos-tenant"
 CHANNEL_HEADER = "x-lmos-channel"
@@ -16,6 +20,8 @@ SUBSET_HEADER = "x-lmos-subset"
 CONVERSATION_HEADER = "x-lmos-conversation"
 VISITED_HEADER = "x-lmos-visited"
 ROUTE_HEADER = "x-lmos-route"
+CAPABILITY_HEADER = "x-lmos-capability"
+LANE_HEADER = "x-lmos-lane"
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -52,6 +58,25 @@ def context_to_metadata(context: CallContext, *, conversation_id: str = "", rout
                 f"{key} is {value!r}: it travels as a header, so give it in plain ASCII", field=key
             )
     return tuple((key, value) for key, value in pairs if value)
+
+
+def express_headers(target: Target, conversation_id: str) -> dict[str, str]:
+    """The headers by which Envoy sends a turn straight to its agent, and by which the agent learns what for."""
+    headers = {
+        LANE_HEADER: Lane.EXPRESS.value,
+        ROUTE_HEADER: target.key.route,
+        CAPABILITY_HEADER: target.capability,
+        CONVERSATION_HEADER: header_safe(conversation_id),
+    }
+    return {key: value for key, value in headers.items() if value}
+
+
+def with_capability_from(metadata: Iterable[tuple[str, str | bytes]] | None, turn: TurnRequest) -> TurnRequest:
+    """The turn with the capability that the mesh chose, where the message itself names none."""
+    if turn.hint.capability:
+        return turn
+    chosen = next((value for key, value in metadata or () if key == CAPABILITY_HEADER and isinstance(value, str)), "")
+    return replace(turn, hint=replace(turn.hint, capability=chosen)) if chosen else turn
 
 
 def header_safe(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.clients.discovery_client import DiscoveryClient
 from lmos_grpc.clients.orchestrator_client import OrchestratorClient
-from lmos_grpc.domain.turn import CallContext, Message, RouteHint, Strategy, TurnRequest, User
+from lmos_grpc.domain.turn import CallContext, Lane, Message, RouteHint, Strategy, TurnRequest, User
 from lmos_grpc.rpc import open_channel
 from lmos_grpc.sdk.event_stream import Answer, unbroken
 from lmos_grpc.telemetry import client_interceptors
@@ -34,7 +34,8 @@ class Wishes(TypedDict, total=False):
     """What a caller may say beside the message; everything is optional.
 
     `turn_id` is the idempotency key: give it again to retry a turn. Without one each call is a turn of its own.
-    `agent`, `capability`, `version_range` (npm-style) and `strategy` restrict the routing.
+    `agent`, `capability`, `version_range` (npm-style) and `strategy` restrict the routing. `lane` asks for the path of
+    the answer; the express one needs a `conversation_id`, and a mesh where it is open.
     """
 
     conversation_id: str
@@ -43,6 +44,7 @@ class Wishes(TypedDict, total=False):
     capability: str
     version_range: str
     strategy: Strategy
+    lane: Lane
     history: Sequence[Message]
     answer: ClarificationAnswer | None
     user: User
@@ -139,6 +141,7 @@ class MeshClient:
                 capability=wishes.get("capability", ""),
                 version_range=wishes.get("version_range", ""),
                 strategy=wishes.get("strategy") or Strategy(),
+                lane=wishes.get("lane", Lane.UNSPECIFIED),
             ),
             user=wishes.get("user") or User(),
             answer=wishes.get("answer"),

@@ -49,8 +49,8 @@ class Metrics:
         )
         self._decisions = Histogram(
             "lmos_routing_decision_seconds",
-            "Routing decisions by mode.",
-            ("mode",),
+            "Routing decisions by mode and lane.",
+            ("mode", "lane"),
             buckets=_SECONDS_OF_A_DECISION,
             registry=own,
         )
@@ -94,9 +94,9 @@ class Metrics:
         self._tokens.labels(*who, "input").inc(input_tokens)
         self._tokens.labels(*who, "output").inc(output_tokens)
 
-    def route_decided(self, mode: str, duration: timedelta) -> None:
-        """A routing decision was made."""
-        self._decisions.labels(mode).observe(duration.total_seconds())
+    def route_decided(self, mode: str, duration: timedelta, *, lane: str) -> None:
+        """A routing decision was made on a turn that takes this lane."""
+        self._decisions.labels(mode, lane).observe(duration.total_seconds())
 
     def instances_changed(self, by_state: Mapping[str, int]) -> None:
         """How many instances are in each state now; a state that is left out keeps its figure."""

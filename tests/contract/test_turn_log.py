@@ -378,6 +378,22 @@ async def test_turns_of_a_conversation_that_is_not_there_are_not_listed(log: Tur
         await log.list_turns("pl", "c", 10)
 
 
+async def test_before_a_turn_the_log_tells_its_conversation_and_nothing_where_it_has_the_turn(
+    log: TurnLog, time: HandTime
+) -> None:
+    assert await log.state_before(KEY) == ConversationState()
+    await log.begin(KEY, asks())
+    assert await log.state_before(KEY) is None
+    await log.abandon(KEY)
+    assert await log.state_before(KEY) == ConversationState()
+    await log.record_turn(
+        TurnRecord(KEY, asks().message, (says("there"),), Outcome.COMPLETED, time(), time(), 4), "web"
+    )
+    assert await log.state_before(KEY) is None
+    assert await log.state_before(replace(KEY, turn_id="t2")) == await log.state("de", "c")
+    assert await log.state_before(replace(KEY, tenant="pl")) == ConversationState()
+
+
 async def test_a_recorded_turn_is_a_turn_like_others(log: TurnLog, time: HandTime) -> None:
     record = TurnRecord(KEY, asks().message, (says("there"),), Outcome.COMPLETED, time(), time(), 40)
     await log.record_turn(record, "web")

@@ -29,12 +29,16 @@ if TYPE_CHECKING:
 
 
 class PlainAgent(agent_service_pb2_grpc.AgentServiceServicer):
-    """Its calls are noted in `calls`, each as its metadata; `label` tells it from other instances."""
+    """Its calls are noted in `calls`, each as its metadata, and what they said in `said`.
+
+    `label` tells it from other instances.
+    """
 
     def __init__(self, label: str) -> None:
         self.label = label
         self.address = ""
         self.calls: list[dict[str, str | bytes]] = []
+        self.said: list[str] = []
         self.go_on = asyncio.Event()
         self.steps = asyncio.Semaphore(0)
         self.health = health.aio.HealthServicer()
@@ -51,6 +55,7 @@ class PlainAgent(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> AsyncIterator[agent_service_pb2.InvokeResponse]:
         self._note(context)
         said = request.message.parts[0].text if request.message.parts else ""
+        self.said.append(said)
         if said == "fail early":
             await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
         sequence = 1

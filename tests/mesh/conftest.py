@@ -161,7 +161,12 @@ async def plain_agents(registry: FakeRegistry, name: str, *labels: str) -> Async
 
 @asynccontextmanager
 async def running_mesh(
-    state: Path, registry: FakeRegistry, *, otlp: str | None = None, ads: AdsService | None = None
+    state: Path,
+    registry: FakeRegistry,
+    *,
+    otlp: str | None = None,
+    ads: AdsService | None = None,
+    express: tuple[str, ...] = (),
 ) -> AsyncIterator[Mesh]:
     """The mesh around one Envoy: an orchestrator and discovery stand-in, the control plane, and reflection."""
     ads = ads or AdsService(registry.view)
@@ -178,6 +183,7 @@ async def running_mesh(
             conversation=(orchestrator.address,),
             reflection=(public,),
             ads=(ads_address,),
+            express=express,
             edge_port=0,
             internal_port=0,
             admin_port=0,

@@ -14,6 +14,7 @@ from lmos_grpc.cli.mesh.mesh import run_mesh
 from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
 from lmos_grpc.cli.output import Output
 from lmos_grpc.cli.settings import MeshSection, Settings
+from lmos_grpc.routing import ExpressLane, RoutingSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,9 +28,10 @@ LIMIT = timedelta(seconds=10)
 
 
 @asynccontextmanager
-async def whole_mesh(state: Path, *agents: Agent) -> AsyncIterator[RunningMesh]:
+async def whole_mesh(state: Path, *agents: Agent, express: ExpressLane = ExpressLane.OFF) -> AsyncIterator[RunningMesh]:
     """A mesh on free ports, with these agents served in this process and registered."""
-    async with run_mesh(MeshSettings(state=state)) as mesh, AsyncExitStack() as stack:
+    settings = MeshSettings(state=state, routing=RoutingSettings(express=express))
+    async with run_mesh(settings) as mesh, AsyncExitStack() as stack:
         for each in agents:
             served = await stack.enter_async_context(serve_agent(each, agent_settings(mesh)))
             async with asyncio.timeout(LIMIT.total_seconds()):

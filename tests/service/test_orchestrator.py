@@ -34,9 +34,10 @@ from lmos_grpc.domain.event import (
     Usage,
 )
 from lmos_grpc.domain.failure import Reason
-from lmos_grpc.domain.turn import ClarificationAnswer, Message, Strategy, StrategyKind, TurnRequest
+from lmos_grpc.domain.turn import ClarificationAnswer, Lane, Message, Strategy, StrategyKind, TurnRequest
 from lmos_grpc.errors import NoHealthyInstanceError, UnknownAgentError
 from lmos_grpc.orchestrator import Orchestrator
+from lmos_grpc.routing import LaneChoice
 from lmos_grpc.rpc import open_channel, serve
 from tests.fakes.scripted_agent import ScriptedAgent, direct_caller, instance_of, serve_scripted, whole_registry
 
@@ -74,6 +75,9 @@ class ScriptedDecider:
         if turn.hint.agent == "nobody":
             raise UnknownAgentError("there is no agent 'nobody'", agent="nobody")
         return decided(turn.hint.agent)
+
+    def lane(self, _turn: TurnRequest, _decision: Decision, _state: ConversationState, /) -> LaneChoice:
+        return LaneChoice(Lane.MANAGED)
 
 
 @asynccontextmanager

@@ -32,6 +32,7 @@ from lmos_grpc.domain.instance import (
 )
 from lmos_grpc.domain.turn import Message, TurnRequest
 from lmos_grpc.errors import EnvironmentFaultError, InvalidConfigurationError, MeshStartingError
+from lmos_grpc.routing import ExpressLane
 from lmos_grpc.telemetry import start_tracing
 
 if TYPE_CHECKING:
@@ -165,3 +166,23 @@ async def test_an_agent_that_does_not_drain_is_killed(tmp_path: Path, monkeypatc
             assert await logged.get() == "[stubborn] ready"
         assert one.process.returncode == -9
     assert told == []
+
+
+@pytest.mark.parametrize(
+    ("said", "opened"),
+    [
+        ("off", ExpressLane.OFF),
+        ("asked", ExpressLane.ASKED),
+        ("on", ExpressLane.ON),
+        ("True", ExpressLane.ON),
+        ("no", ExpressLane.OFF),
+    ],
+)
+def test_the_express_lane_is_opened_as_other_settings_are(said: str, opened: ExpressLane) -> None:
+    assert MeshSettings.of(Settings(mesh=MeshSection(express=said))).routing.express is opened
+
+
+def test_the_express_lane_is_closed_unless_it_is_opened_and_what_is_neither_is_named() -> None:
+    assert MeshSettings.of(Settings()).routing.express is ExpressLane.OFF
+    with pytest.raises(InvalidConfigurationError, match="'fast'; say one of off, asked, on"):
+        MeshSettings.of(Settings(mesh=MeshSection(express="fast")))

@@ -179,7 +179,7 @@ def test_a_decision_shows_every_candidate_with_its_score_and_what_kept_it_out() 
     show_decision(console, DECISION)
     lines = rendered(console).splitlines()
     assert lines[0] == "classified → billing-agent/explain-bill: clear winner"
-    assert lines[1] == "decided by lexical in 0.42 ms"
+    assert lines[1] == "decided by lexical in 0.42 ms · managed lane"
     assert lines[4].split() == ["✓", "billing-agent", "1.2.0", "explain-bill", "0.93"]
     assert lines[5].split() == ["orders-agent", "2.0.0", "canary", "track-order", "0.11", "channel", "ivr"]
 

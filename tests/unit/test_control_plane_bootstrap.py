@@ -22,6 +22,7 @@ SETTINGS = EnvoySettings(
 
 
 LOG = Path("access.json")
+INVOKE = "/lmos.agent.v1.AgentService/Invoke"
 
 
 def rendered(settings: EnvoySettings = SETTINGS) -> dict[str, Any]:
@@ -111,3 +112,21 @@ def test_a_part_without_an_address_is_named() -> None:
 def test_a_value_cannot_change_the_structure() -> None:
     hostile = 'x"\n- {name: evil}\n#'
     assert rendered(replace(SETTINGS, node_id=hostile))["node"]["id"] == hostile
+
+
+def test_without_a_router_there_is_nothing_of_the_express_lane() -> None:
+    text = render_bootstrap(SETTINGS)
+    assert not [each for each in ("ext_proc", "express", "request_body_buffer_limit") if each in text]
+
+
+def test_with_a_router_the_express_lane_is_for_invoke_at_the_edge_and_checks_come_before_it() -> None:
+    bootstrap = rendered(replace(SETTINGS, express=("127.0.0.1:9005", "127.0.0.1:9006")))
+    assert len(clusters(bootstrap)["express"]["load_assignment"]["endpoints"][0]["lb_endpoints"]) == 2
+    managers = connection_managers(bootstrap)
+    names = [each["name"].removeprefix("envoy.filters.http.") for each in managers["edge"]["http_filters"]]
+    assert names == ["cors", "grpc_web", "grpc_json_transcoder", "ext_proc", "on_demand", "router"]
+    routes = managers["edge"]["route_config"]["virtual_hosts"][0]["routes"]
+    assert [each["match"].get("path") for each in routes if "typed_per_filter_config" in each] == [INVOKE]
+    straight, asked = (each for each in routes if each["match"].get("path") == INVOKE)
+    assert (straight["route"]["cluster_header"], asked["route"]["cluster"]) == ("x-lmos-route", "orchestrator")
+    assert "ext_proc" not in str(managers["internal"])

@@ -12,9 +12,9 @@ from lmos_grpc.domain.decision import DecisionMode
 from lmos_grpc.domain.event import Clarification, ClarificationOption
 from lmos_grpc.domain.turn import CallContext, ClarificationAnswer, Message, Role, TextPart, TurnRequest
 from lmos_grpc.errors import AgentNotAllowedError, UnknownOptionError
-from lmos_grpc.routing import Router, RoutingSettings
+from lmos_grpc.routing import ExpressLane, Router, RoutingSettings
 from lmos_grpc.routing.follow_up import option_meant
-from tests.fakes.telecom_desk import CARDS, CONTRACTS, desk
+from tests.fakes.telecom_desk import BILLING, CARDS, CONTRACTS, desk
 
 if TYPE_CHECKING:
     from lmos_grpc.domain.decision import Decision
@@ -214,3 +214,14 @@ def test_a_number_names_any_place_in_a_long_list() -> None:
     options = tuple(ClarificationOption(f"o{each}", f"Option {each}") for each in "abcdefghijkl")
     assert option_meant("number 12", options) is options[11]
     assert option_meant("13", options) is None
+
+
+def test_an_answer_to_a_question_that_the_mesh_could_not_see_goes_to_the_last_agent_as_it_is() -> None:
+    answer = ClarificationAnswer("its-own", "yes")
+    turn = TurnRequest(Message.from_user("yes"), answer=answer)
+    state = ConversationState("billing-agent", "manage-payment")
+    with pytest.raises(UnknownOptionError):
+        Router(desk(BILLING)).decide(turn, state)
+    decision = Router(desk(BILLING), settings=RoutingSettings(express=ExpressLane.ON)).decide(turn, state)
+    assert [(each.agent, each.capability) for each in decision.targets] == [("billing-agent", "manage-payment")]
+    assert decision.answer is None  # that of the turn goes on

@@ -136,6 +136,8 @@ def test_strategies_that_are_not_there_yet_are_refused(kind: StrategyKind) -> No
 
 def test_who_asks_for_the_express_lane_is_given_the_managed_one_and_told() -> None:
     turn = replace(named(), hint=RouteHint("billing-agent", lane=Lane.EXPRESS))
-    decision = Router(desk(BILLING)).decide(turn)
-    assert decision.lane is Lane.MANAGED
-    assert "the express lane is not open" in decision.reason
+    router = Router(desk(BILLING))
+    decision = router.decide(turn)
+    told = router.lane(turn, decision).told_in(decision)
+    assert told.lane is Lane.MANAGED
+    assert "the express lane is not open" in told.reason

@@ -44,7 +44,7 @@ def test_errors_tokens_decisions_instances_and_pushes_are_counted() -> None:
     metrics = Metrics()
     metrics.turn_failed(**WHO, reason="AGENT_FAILED")
     metrics.tokens_used(**WHO, input_tokens=3, output_tokens=5)
-    metrics.route_decided("explicit", timedelta(milliseconds=1))
+    metrics.route_decided("explicit", timedelta(milliseconds=1), lane="express")
     metrics.instances_changed({"ready": 2, "draining": 1})
     metrics.envoys_changed(1)
     metrics.xds_pushed("cluster")
@@ -52,7 +52,7 @@ def test_errors_tokens_decisions_instances_and_pushes_are_counted() -> None:
     metrics.spans_lost(7)
     assert value(metrics, "lmos_errors_total", **WHO, reason="AGENT_FAILED") == 1
     assert value(metrics, "lmos_tokens_total", **WHO, direction="output") == 5
-    assert value(metrics, "lmos_routing_decision_seconds_count", mode="explicit") == 1
+    assert value(metrics, "lmos_routing_decision_seconds_count", mode="explicit", lane="express") == 1
     assert value(metrics, "lmos_registered_instances", state="ready") == 2
     assert value(metrics, "lmos_connected_envoys") == 1
     assert value(metrics, "lmos_xds_pushes_total", resource_type="cluster") == 1

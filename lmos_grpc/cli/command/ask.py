@@ -20,7 +20,7 @@ from lmos_grpc.cli.view.decision_view import decision_line, show_decision
 from lmos_grpc.cli.view.figures import span_text
 from lmos_grpc.cli.view.json_form import event_json, failure_json
 from lmos_grpc.cli.view.turn_view import TurnView, failure_line
-from lmos_grpc.domain.turn import ClarificationAnswer, RouteHint, Strategy, StrategyKind
+from lmos_grpc.domain.turn import ClarificationAnswer, Lane, RouteHint, Strategy, StrategyKind
 from lmos_grpc.errors import LmosError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lmos_grpc.cli.settings import Settings
     from lmos_grpc.domain.turn import TurnRequest
 
+LANES = ("express", "managed")
 _STRATEGIES = ("one", "all", "first")
 _STANDARD_INPUT = "-"
 
@@ -47,10 +48,11 @@ class Question:
     timeout: timedelta | None = None
 
 
-def hint_from(agent: str, capability: str, strategy: str | None) -> RouteHint:
+def hint_from(agent: str, capability: str, strategy: str | None, lane: str | None) -> RouteHint:
     """The route hint that the options add up to."""
     kind = StrategyKind(strategy) if strategy else StrategyKind.UNSPECIFIED
-    return RouteHint(agent=agent, capability=capability, strategy=Strategy(kind))
+    wanted = Lane(lane) if lane else Lane.UNSPECIFIED
+    return RouteHint(agent=agent, capability=capability, strategy=Strategy(kind), lane=wanted)
 
 
 @click.command()
@@ -58,6 +60,7 @@ def hint_from(agent: str, capability: str, strategy: str | None) -> RouteHint:
 @click.option("--agent", default="", help="Ask this agent, whatever the router thinks.")
 @click.option("--capability", default="", help="Ask whoever has this capability.")
 @click.option("--strategy", type=click.Choice(_STRATEGIES), help="One agent, all that fit, or the first good answer.")
+@click.option("--lane", type=click.Choice(LANES), help="The path of the answer, where the mesh has the express lane.")
 @click.option("--conversation", default="", metavar="ID", help="Go on with this conversation.")
 @click.option("--answer", default="", metavar="QUESTION/OPTION", help="Choose an option of an open question.")
 @click.option("--timeout", callback=to_timedelta, metavar="TIME", help="Give up after this time, such as 30s.")
@@ -75,6 +78,7 @@ def ask(
     agent: str,
     capability: str,
     strategy: str | None,
+    lane: str | None,
     conversation: str,
     answer: str,
     timeout: timedelta | None,
@@ -89,7 +93,7 @@ def ask(
     """
     options.show_logs(verbose=invocation.verbose)
     said = sys.stdin.read() if text == _STANDARD_INPUT else text
-    question = Question(said, hint_from(agent, capability, strategy), conversation, _answer(answer), timeout)
+    question = Question(said, hint_from(agent, capability, strategy, lane), conversation, _answer(answer), timeout)
     return run(ask_mesh(invocation.settings(), invocation.output, question, why=why))
 
 

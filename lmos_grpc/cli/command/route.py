@@ -9,7 +9,7 @@ import click
 
 from lmos_grpc.cli import options
 from lmos_grpc.cli.caller import call_mesh
-from lmos_grpc.cli.command.ask import hint_from
+from lmos_grpc.cli.command.ask import LANES, hint_from
 from lmos_grpc.cli.exit_code import ExitCode
 from lmos_grpc.cli.options import pass_invocation
 from lmos_grpc.cli.running import run
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.argument("text")
 @click.option("--agent", default="", help="As if the caller had asked for this agent.")
 @click.option("--capability", default="", help="As if the caller had asked for this capability.")
+@click.option("--lane", type=click.Choice(LANES), help="As if the caller had asked for this lane.")
 @click.option("--conversation", default="", metavar="ID", help="As the next turn of this conversation.")
 @options.as_caller
 @options.at_edge
@@ -34,15 +35,17 @@ if TYPE_CHECKING:
 @options.as_json
 @options.everywhere
 @pass_invocation
-def route(invocation: Invocation, text: str, agent: str, capability: str, conversation: str) -> ExitCode:
-    r"""Explain who would get TEXT: candidates, scores, and what kept the others out.
+def route(
+    invocation: Invocation, *, text: str, agent: str, capability: str, lane: str | None, conversation: str
+) -> ExitCode:
+    r"""Explain who would get TEXT, and on which lane: candidates, scores, and what kept the others out.
 
     \b
     Example:
       lmos route "my internet has been down since yesterday"
     """
     options.show_logs(verbose=invocation.verbose)
-    hint = hint_from(agent, capability, None)
+    hint = hint_from(agent, capability, None, lane)
     return run(explain(invocation.settings(), invocation.output, text, hint, conversation))
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 @click.option("--control-plane", metavar="HOST:PORT", help="The same for the control plane [default: 127.0.0.1:9202].")
 @click.option("--orchestrator", metavar="HOST:PORT", help="The same for the orchestrator [default: 127.0.0.1:9203].")
 @click.option("--traces", metavar="HOST:PORT", help="The same for the trace store [default: 127.0.0.1:4317].")
+@click.option("--router", metavar="HOST:PORT", help="Of the express lane, beside it [default: 127.0.0.1:9204].")
+@options.express_lane
 @options.at_edge
 @options.at_internal
 @options.in_state
@@ -38,6 +40,7 @@ def serve(
     discovery: str | None,
     control_plane: str | None,
     orchestrator: str | None,
+    router: str | None,
     traces: str | None,
 ) -> ExitCode:
     r"""Run one part of a mesh until Ctrl-C; it finds the others at their addresses, whenever they come.
@@ -56,6 +59,7 @@ def serve(
         serve__discovery=discovery,
         serve__control_plane=control_plane,
         serve__orchestrator=orchestrator,
+        serve__router=router,
         serve__traces=traces,
     )
     return run(serve_role(Role(role), settings, invocation.output))

@@ -34,6 +34,7 @@ _STYLES = {"+": "green", "-": "yellow", "~": "yellow", "!": "red"}
 @click.option("--agents", multiple=True, metavar="DIR|FILE|MODULE", help="Start these agents; may be repeated.")
 @click.option("--no-agents", is_flag=True, help="Start none: agents register themselves.")
 @click.option("--fallback-agent", metavar="NAME", help="Who gets the turns that fit nobody.")
+@options.express_lane
 @options.as_json
 @options.everywhere
 @pass_invocation
@@ -45,6 +46,7 @@ def up(invocation: Invocation, agents: tuple[str, ...], fallback_agent: str | No
     \b
     Example:
       lmos up
+      lmos up --express
       lmos up --no-agents --edge 127.0.0.1:9080
     """
     options.show_logs(verbose=invocation.verbose)

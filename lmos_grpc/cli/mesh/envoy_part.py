@@ -22,12 +22,16 @@ LOG = "envoy.log"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstreams:
-    """Where Envoy finds the parts of the mesh, as `host:port`; `otlp` is empty where spans go nowhere."""
+    """Where Envoy finds the parts of the mesh, as `host:port`.
+
+    `otlp` is empty where spans go nowhere, and `express` where the express lane is not open.
+    """
 
     ads: str
     discovery: str
     orchestrator: str
     otlp: str = ""
+    express: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ async def run_edge(state: Path, edge: str, internal: str, upstreams: Upstreams) 
         conversation=(upstreams.orchestrator,),
         reflection=(upstreams.orchestrator,),
         ads=(upstreams.ads,),
+        express=(upstreams.express,) if upstreams.express else (),
         edge_host=edge_host,
         edge_port=edge_port,
         internal_host=internal_host,

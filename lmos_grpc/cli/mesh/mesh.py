@@ -10,6 +10,7 @@ from lmos_grpc.cli.mesh.agent_process import agent_processes
 from lmos_grpc.cli.mesh.control_plane_part import run_control_plane
 from lmos_grpc.cli.mesh.discovery_part import run_discovery
 from lmos_grpc.cli.mesh.envoy_part import Upstreams, run_edge
+from lmos_grpc.cli.mesh.express_part import run_express
 from lmos_grpc.cli.mesh.mesh_settings import ANY
 from lmos_grpc.cli.mesh.orchestrator_part import run_orchestrator
 from lmos_grpc.cli.mesh.sample_agents import agent_commands
@@ -19,6 +20,7 @@ from lmos_grpc.cli.mesh.whereabouts import Whereabouts, noted
 from lmos_grpc.cli.running import beside, ungrouped
 from lmos_grpc.clients.live_view import LiveView, keep_in_step
 from lmos_grpc.errors import EnvironmentFaultError
+from lmos_grpc.routing import ExpressLane
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from lmos_grpc.cli.mesh.agent_process import AgentProcess
     from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
+    from lmos_grpc.cli.mesh.orchestrator_part import RunningOrchestrator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +78,13 @@ async def run_mesh(
             await view.wait_synced()
             ads = await enter(run_control_plane(view, ANY, telemetry))
             orchestrator = await enter(run_orchestrator(settings.state, ANY, view, telemetry, settings.routing))
+            express = await _open_express_lane(stack, settings, view, orchestrator, telemetry)
             upstreams = Upstreams(
                 ads=ads.address,
                 discovery=discovery.server.address,
                 orchestrator=orchestrator.server.address,
                 otlp=otlp,
+                express=express,
             )
             edge = await enter(run_edge(settings.state, settings.edge, settings.internal, upstreams))
             await enter(orchestrator.line.connected(edge.internal))
@@ -128,6 +133,19 @@ async def _start_telemetry(stack: AsyncExitStack, settings: MeshSettings) -> tup
     lost = telemetry.metrics.spans_lost
     traces = await stack.enter_async_context(run_traces(settings.state, settings.traces, on_lost=lost))
     return TelemetryPart(traces.address, settings.record_text, telemetry.metrics), traces.address
+
+
+async def _open_express_lane(
+    stack: AsyncExitStack,
+    settings: MeshSettings,
+    view: LiveView,
+    orchestrator: RunningOrchestrator,
+    telemetry: TelemetryPart,
+) -> str:
+    """The address of the express lane's router, or empty where the lane is not to be open."""
+    if settings.routing.express is ExpressLane.OFF:
+        return ""
+    return (await stack.enter_async_context(run_express(ANY, view, orchestrator, telemetry))).address
 
 
 def _agent_environment(settings: MeshSettings) -> dict[str, str]:

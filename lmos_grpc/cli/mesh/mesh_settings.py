@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lmos_grpc.cli.doctor.port_holder import is_free
 from lmos_grpc.cli.settings import MeshSection, ModelSection
 from lmos_grpc.errors import InvalidConfigurationError
-from lmos_grpc.routing import RoutingSettings
+from lmos_grpc.routing import ExpressLane, RoutingSettings
 from lmos_grpc.rpc import require_safe_address
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lmos_grpc.cli.settings import Settings
 
 ANY = "127.0.0.1:0"
+# As for other settings that are on or off.
+_LANES = {**dict.fromkeys(("true", "yes", "1"), "on"), **dict.fromkeys(("false", "no", "0", ""), "off")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,11 @@ class MeshSettings:
 
     @classmethod
     def of(cls, settings: Settings) -> MeshSettings:
-        """The mesh that the settings of the command line describe."""
+        """The mesh that the settings of the command line describe.
+
+        Raises:
+            InvalidConfigurationError: a setting has a value that there is not.
+        """
         mesh = settings.mesh
         return cls(
             state=mesh.state,
@@ -48,7 +54,7 @@ class MeshSettings:
             internal=mesh.internal,
             metrics=_default_or_free(mesh.metrics),
             agents=settings.agents,
-            routing=replace(RoutingSettings(), fallback_agent=mesh.fallback_agent),
+            routing=replace(RoutingSettings(), fallback_agent=mesh.fallback_agent, express=_lane(mesh.express)),
             model=settings.model,
             otlp_endpoint=settings.telemetry.otlp_endpoint,
             record_text=settings.telemetry.record_text,
@@ -75,6 +81,14 @@ def split_address(address: str) -> tuple[str, int]:
     if not host or not port.isdigit():
         raise InvalidConfigurationError(f"{address!r} is no address: give host:port, such as 127.0.0.1:8080")
     return host.strip("[]"), int(port)
+
+
+def _lane(name: str) -> ExpressLane:
+    try:
+        return ExpressLane(_LANES.get(name.lower(), name.lower()))
+    except ValueError:
+        known = ", ".join(each.value for each in ExpressLane)
+        raise InvalidConfigurationError(f"mesh.express is {name!r}; say one of {known}") from None
 
 
 def _default_or_free(metrics: str) -> str:

@@ -35,10 +35,12 @@ PUBLIC_SERVICES = (AGENT_SERVICE, ORCHESTRATOR_SERVICE, CONVERSATION_SERVICE, DI
 
 @dataclass(frozen=True, slots=True)
 class RunningOrchestrator:
-    """An orchestrator that answers; it can call agents once its line is connected."""
+    """An orchestrator that answers; it can call agents once its line is connected. Its router and log can be shared."""
 
     server: RunningServer
     line: AgentLine
+    router: Router
+    log: TurnLog
 
 
 @asynccontextmanager
@@ -60,7 +62,7 @@ async def run_orchestrator(
                 services=PUBLIC_SERVICES,
                 interceptors=[ServerTracingInterceptor(tracing.tracer)],
             ) as server:
-                yield RunningOrchestrator(server, line)
+                yield RunningOrchestrator(server, line, router, log)
 
 
 def _add_services(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from lmos_grpc.cli.mesh.control_plane_part import run_control_plane
 from lmos_grpc.cli.mesh.discovery_part import run_discovery
 from lmos_grpc.cli.mesh.envoy_part import Upstreams, run_edge
+from lmos_grpc.cli.mesh.express_part import run_express
 from lmos_grpc.cli.mesh.mesh import prepare_state
 from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
 from lmos_grpc.cli.mesh.orchestrator_part import run_orchestrator
@@ -17,6 +18,7 @@ from lmos_grpc.cli.mesh.traces_part import run_traces
 from lmos_grpc.cli.running import beside, ungrouped
 from lmos_grpc.clients.discovery_client import DiscoveryClient
 from lmos_grpc.clients.live_view import LiveView, keep_in_step
+from lmos_grpc.routing import ExpressLane
 from lmos_grpc.rpc import open_channel, require_safe_address
 
 if TYPE_CHECKING:
@@ -93,8 +95,14 @@ async def _orchestrator(
         _remote_view(settings, telemetry) as view,
         run_orchestrator(mesh.state, address, view, telemetry, mesh.routing) as orchestrator,
         orchestrator.line.connected(mesh.internal),
+        AsyncExitStack() as stack,
     ):
         addresses = {"discovery": settings.serve.discovery, "internal": mesh.internal}
+        if mesh.routing.express is not ExpressLane.OFF:
+            # In this process, because it decides by the orchestrator's log of conversations.
+            at = _checked(settings, settings.serve.router)
+            router = await stack.enter_async_context(run_express(at, view, orchestrator, telemetry))
+            addresses["router"] = router.address
         yield {"orchestrator": orchestrator.server.address, **addresses}
 
 
@@ -109,7 +117,11 @@ async def _traces(settings: Settings, telemetry: TelemetryPart) -> AsyncIterator
 async def _envoy(settings: Settings, mesh: MeshSettings, telemetry: TelemetryPart) -> AsyncIterator[dict[str, str]]:
     serve = settings.serve
     upstreams = Upstreams(
-        ads=serve.control_plane, discovery=serve.discovery, orchestrator=serve.orchestrator, otlp=telemetry.otlp
+        ads=serve.control_plane,
+        discovery=serve.discovery,
+        orchestrator=serve.orchestrator,
+        otlp=telemetry.otlp,
+        express="" if mesh.routing.express is ExpressLane.OFF else serve.router,
     )
     async with run_edge(mesh.state, mesh.edge, mesh.internal, upstreams) as edge:
         yield {"edge": edge.edge, "internal": edge.internal}

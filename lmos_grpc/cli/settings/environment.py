@@ -14,6 +14,7 @@ VARIABLES = {
     "LMOS_METRICS": "mesh.metrics",
     "LMOS_STATE": "mesh.state",
     "LMOS_FALLBACK_AGENT": "mesh.fallback_agent",
+    "LMOS_EXPRESS": "mesh.express",
     "LMOS_INSECURE_LISTEN": "mesh.insecure_listen",
     "LMOS_TENANT": "caller.tenant",
     "LMOS_CHANNEL": "caller.channel",

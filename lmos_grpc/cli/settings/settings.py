@@ -15,6 +15,7 @@ class MeshSection:
     metrics: str = "127.0.0.1:9464"
     state: Path = Path("~/.local/state/lmos")
     fallback_agent: str = ""
+    express: str = "off"  # off, asked or on
     insecure_listen: bool = False
 
 
@@ -25,6 +26,7 @@ class ServeSection:
     discovery: str = "127.0.0.1:9201"
     control_plane: str = "127.0.0.1:9202"
     orchestrator: str = "127.0.0.1:9203"
+    router: str = "127.0.0.1:9204"
     traces: str = "127.0.0.1:4317"
 
 

@@ -39,7 +39,8 @@ def show_decision(console: Console, decision: Decision) -> None:
         if target.text:
             console.print(Text(f"  {target_name(target)} is given: “{printable(target.text)}”"), soft_wrap=True)
     by = f"by {decision.classifier} " if decision.classifier else ""
-    console.print(Text(f"decided {by}in {span_text(decision.elapsed)}", "dim"), soft_wrap=True)
+    took = f"decided {by}in {span_text(decision.elapsed)} · {decision.lane.value} lane"
+    console.print(Text(took, "dim"), soft_wrap=True)
     if decision.candidates:
         console.print()
         # Where it is narrow, a column for what kept a candidate out would be a letter wide.

@@ -81,7 +81,9 @@ class InvokeRequest(google.protobuf.message.Message):
 
     @property
     def route_hint(self) -> lmos.agent.v1.decision_pb2.RouteHint:
-        """What the caller wants of the routing. Read by the mesh, and by an agent for the capability."""
+        """What the caller wants of the routing. Read by the mesh, and by an agent for the capability; where there is none
+        here, `x-lmos-capability` of the metadata has it.
+        """
 
     @property
     def user(self) -> lmos.agent.v1.message_pb2.User:

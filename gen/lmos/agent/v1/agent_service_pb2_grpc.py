@@ -33,6 +33,12 @@ class AgentServiceStub(object):
     Inside the mesh `x-lmos-conversation` carries the conversation id for consistent hashing, and `x-lmos-visited`
     the agents that had the turn already, separated by commas; an agent that calls another passes it on.
 
+    On the express lane the caller's own `InvokeRequest` reaches the agent, unchanged. What the mesh chose travels beside
+    it: `x-lmos-capability` is the capability that the turn is for, and an agent with more than one reads it where
+    `route_hint.capability` is empty. `x-lmos-lane` is `express`, and `x-lmos-route` the agent as name/version/subset.
+    The caller finds these three in the metadata of the response, in place of a `routed` event. At the edge all
+    `x-lmos-*` metadata of a caller but the tenant, the channel and the subset is removed.
+
     A server of this service also answers `grpc.health.v1.Health` for the empty service name: the mesh sends no calls to
     an instance that does not.
 
@@ -75,6 +81,12 @@ class AgentServiceServicer(object):
     say for whom the call is; a verified token at the edge wins over what a caller writes.
     Inside the mesh `x-lmos-conversation` carries the conversation id for consistent hashing, and `x-lmos-visited`
     the agents that had the turn already, separated by commas; an agent that calls another passes it on.
+
+    On the express lane the caller's own `InvokeRequest` reaches the agent, unchanged. What the mesh chose travels beside
+    it: `x-lmos-capability` is the capability that the turn is for, and an agent with more than one reads it where
+    `route_hint.capability` is empty. `x-lmos-lane` is `express`, and `x-lmos-route` the agent as name/version/subset.
+    The caller finds these three in the metadata of the response, in place of a `routed` event. At the edge all
+    `x-lmos-*` metadata of a caller but the tenant, the channel and the subset is removed.
 
     A server of this service also answers `grpc.health.v1.Health` for the empty service name: the mesh sends no calls to
     an instance that does not.
@@ -143,6 +155,12 @@ class AgentService(object):
     say for whom the call is; a verified token at the edge wins over what a caller writes.
     Inside the mesh `x-lmos-conversation` carries the conversation id for consistent hashing, and `x-lmos-visited`
     the agents that had the turn already, separated by commas; an agent that calls another passes it on.
+
+    On the express lane the caller's own `InvokeRequest` reaches the agent, unchanged. What the mesh chose travels beside
+    it: `x-lmos-capability` is the capability that the turn is for, and an agent with more than one reads it where
+    `route_hint.capability` is empty. `x-lmos-lane` is `express`, and `x-lmos-route` the agent as name/version/subset.
+    The caller finds these three in the metadata of the response, in place of a `routed` event. At the edge all
+    `x-lmos-*` metadata of a caller but the tenant, the channel and the subset is removed.
 
     A server of this service also answers `grpc.health.v1.Health` for the empty service name: the mesh sends no calls to
     an instance that does not.

@@ -29,7 +29,10 @@ class _LaneEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeW
     LANE_UNSPECIFIED: _Lane.ValueType  # 0
     """The mesh picks."""
     LANE_EXPRESS: _Lane.ValueType  # 1
-    """Agent to Envoy to caller; the mesh sees only the first message."""
+    """Agent to Envoy to caller; the mesh sees only the request. The turn has to name its conversation and itself, and
+    takes the managed lane where the mesh has more to do than to choose one agent, or where this lane is not open.
+    The mesh does not keep the answer: the turn cannot be resumed, and the history has only what the caller said.
+    """
     LANE_MANAGED: _Lane.ValueType  # 2
     """Through the orchestrator."""
 
@@ -39,7 +42,10 @@ class Lane(_Lane, metaclass=_LaneEnumTypeWrapper):
 LANE_UNSPECIFIED: Lane.ValueType  # 0
 """The mesh picks."""
 LANE_EXPRESS: Lane.ValueType  # 1
-"""Agent to Envoy to caller; the mesh sees only the first message."""
+"""Agent to Envoy to caller; the mesh sees only the request. The turn has to name its conversation and itself, and
+takes the managed lane where the mesh has more to do than to choose one agent, or where this lane is not open.
+The mesh does not keep the answer: the turn cannot be resumed, and the history has only what the caller said.
+"""
 LANE_MANAGED: Lane.ValueType  # 2
 """Through the orchestrator."""
 global___Lane = Lane

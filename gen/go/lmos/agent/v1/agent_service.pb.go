@@ -119,7 +119,8 @@ type InvokeRequest struct {
 	Message *Message `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// What was said before, oldest first, when the caller keeps the history. At most 200 messages.
 	History []*Message `protobuf:"bytes,4,rep,name=history,proto3" json:"history,omitempty"`
-	// What the caller wants of the routing. Read by the mesh, and by an agent for the capability.
+	// What the caller wants of the routing. Read by the mesh, and by an agent for the capability; where there is none
+	// here, `x-lmos-capability` of the metadata has it.
 	RouteHint *RouteHint `protobuf:"bytes,5,opt,name=route_hint,json=routeHint,proto3" json:"route_hint,omitempty"`
 	// The person that the turn is for.
 	User *User `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`

@@ -28,7 +28,9 @@ type Lane int32
 const (
 	// The mesh picks.
 	Lane_LANE_UNSPECIFIED Lane = 0
-	// Agent to Envoy to caller; the mesh sees only the first message.
+	// Agent to Envoy to caller; the mesh sees only the request. The turn has to name its conversation and itself, and
+	// takes the managed lane where the mesh has more to do than to choose one agent, or where this lane is not open.
+	// The mesh does not keep the answer: the turn cannot be resumed, and the history has only what the caller said.
 	Lane_LANE_EXPRESS Lane = 1
 	// Through the orchestrator.
 	Lane_LANE_MANAGED Lane = 2

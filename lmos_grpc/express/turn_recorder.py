@@ -1,0 +1,113 @@
+"""Writes each turn that took the express lane to the conversation log: once, and after the caller was let go on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from lmos_grpc.domain.conversation import TurnRecord
+from lmos_grpc.domain.event import Outcome
+from lmos_grpc.domain.turn import Message, Role
+from lmos_grpc.errors import LmosError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
+
+    from lmos_grpc.conversation import TurnLog
+    from lmos_grpc.domain.conversation import TurnKey
+    from lmos_grpc.domain.decision import Target
+    from lmos_grpc.domain.turn import TurnRequest
+
+_LOG = logging.getLogger(__name__)
+_WAITING = 1_000
+# An answer of the router that came too late leaves the turn to the orchestrator, which begins it in the log at once: so
+# it has to come first there, or it would find the turn done. And the log writes together what comes together.
+_SETTLED_AFTER = timedelta(milliseconds=100)
+_LAST_WRITES = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    key: TurnKey
+    turn: TurnRequest
+    target: Target
+
+
+class TurnRecorder:
+    """Takes turns as they are decided, and writes each when it has settled, or before the next of its conversation."""
+
+    def __init__(
+        self,
+        log: TurnLog,
+        *,
+        now: Callable[[], datetime],
+        waiting: int = _WAITING,
+        settled_after: timedelta = _SETTLED_AFTER,
+    ) -> None:
+        self._log = log
+        self._now = now
+        self._settled_after = settled_after
+        self._queue: asyncio.Queue[_Ran] = asyncio.Queue(waiting)
+        self._unwritten: dict[tuple[str, str], _Ran] = {}
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another turn can be taken; if not, the log is slower than the lane."""
+        return not self._queue.full()
+
+    def take(self, key: TurnKey, turn: TurnRequest, target: Target) -> None:
+        """Takes a turn; there has to be room."""
+        ran = _Ran(key, turn, target)
+        self._queue.put_nowait(ran)
+        self._unwritten[key.tenant, key.conversation_id] = ran
+
+    async def write_before(self, turn: TurnRequest) -> None:
+        """Writes the turn before this one in its conversation: this one is decided in its light, on either lane."""
+        ran = self._unwritten.get((turn.context.tenant, turn.conversation_id))
+        if ran and ran.key.turn_id != turn.turn_id:
+            await self._write(ran)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Writes while the block runs, and at its end what is left."""
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(self._write_all())
+            try:
+                yield
+            finally:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LAST_WRITES.total_seconds()):
+                        await self._queue.join()
+                writing.cancel()
+
+    async def _write_all(self) -> None:
+        while True:
+            together = [await self._queue.get()]
+            waiting = self._queue.qsize()
+            await asyncio.sleep(self._settled_after.total_seconds())
+            # Not those that came while we slept: they have not settled.
+            together += [self._queue.get_nowait() for _ in range(waiting)]
+            async with asyncio.TaskGroup() as group:
+                for ran in together:
+                    group.create_task(self._write(ran))
+            for _ in together:
+                self._queue.task_done()
+
+    async def _write(self, ran: _Ran) -> None:
+        try:
+            await self._log.record_turn(self._record(ran), ran.turn.context.channel)
+        except LmosError as error:
+            _LOG.warning("could not record turn %s, which took the express lane: %s", ran.key.turn_id, error)
+        where = (ran.key.tenant, ran.key.conversation_id)
+        if self._unwritten.get(where) is ran:
+            del self._unwritten[where]
+
+    def _record(self, ran: _Ran) -> TurnRecord:
+        # The mesh does not see the answer: an empty one says who gave it, which is what routing has to know.
+        now, answered = self._now(), Message(Role.AGENT, (), ran.target.agent)
+        return TurnRecord(ran.key, ran.turn.message, (answered,), Outcome.COMPLETED, now, now, 0, ran.target.capability)

@@ -33,9 +33,10 @@ DEFAULT_EDGE = "127.0.0.1:8080"
 class Wishes(TypedDict, total=False):
     """What a caller may say beside the message; everything is optional.
 
-    `turn_id` is the idempotency key: give it again to retry a turn. Without one each call is a turn of its own.
+    `turn_id` is the idempotency key: give it again, with the `conversation_id`, to retry a turn. Without one each call
+    is a turn of its own, and without a `conversation_id` a conversation of its own.
     `agent`, `capability`, `version_range` (npm-style) and `strategy` restrict the routing. `lane` asks for the path of
-    the answer; the express one needs a `conversation_id`, and a mesh where it is open.
+    the answer; the express one needs a mesh where it is open.
     """
 
     conversation_id: str
@@ -133,7 +134,7 @@ class MeshClient:
     def _turn(self, message: str | Message, wishes: Wishes) -> TurnRequest:
         return TurnRequest(
             message=Message.from_user(message) if isinstance(message, str) else message,
-            conversation_id=wishes.get("conversation_id", ""),
+            conversation_id=wishes.get("conversation_id") or uuid.uuid4().hex,
             turn_id=wishes.get("turn_id") or uuid.uuid4().hex,
             history=tuple(wishes.get("history", ())),
             hint=RouteHint(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _ORDER = ("paths", "fan-out", "control-plane", "growth", "peers")
 _HEAD = """# What was measured
 
-Each figure is the median of several rounds, with the lowest and the highest in brackets. What is compared ran in turns
+Each figure is the median of the rounds, with the lowest and the highest in brackets. What is compared ran in turns
 (A B A B) in one run on one machine; only ratios within one part say anything. How to read them: [README](README.md).
 """
 

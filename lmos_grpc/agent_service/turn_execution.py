@@ -10,34 +10,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Protocol
+from contextlib import aclosing, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from lmos_grpc.agent_service.admission import admissible
 from lmos_grpc.agent_service.event_stream import EventStream, accepted
+from lmos_grpc.agent_service.event_writer import EventWriter
 from lmos_grpc.domain.conversation import TurnKey
-from lmos_grpc.domain.event import Failure, Outcome, Source, TurnDone
+from lmos_grpc.domain.event import Outcome, Source, TurnDone
 from lmos_grpc.errors import AgentFailedError, DeadlineExceededError, LmosError, TurnNotFoundError
 from lmos_grpc.rpc import child_timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
     from datetime import timedelta
 
+    from lmos_grpc.agent_service.event_writer import Send
     from lmos_grpc.agent_service.turn_runner import TurnRunner, TurnWork
     from lmos_grpc.conversation import TurnLog
-    from lmos_grpc.domain.event import AgentEvent, EventBody
     from lmos_grpc.domain.turn import TurnRequest
 
 _LOG = logging.getLogger(__name__)
 _SELF = Source()
-
-
-class Send(Protocol):
-    """Gives one event to the caller."""
-
-    def __call__(self, event: AgentEvent, /) -> Awaitable[None]:
-        """Returns when the caller's flow control took it."""
 
 
 def random_id() -> str:
@@ -90,17 +84,20 @@ class TurnExecutor:
             # Refused or cancelled before its first event: the id is free again, so that a retry is a new turn.
             self._leave_to_endings(self._abandon(key))
             raise
-        emit = _Emitter(key, EventStream(turn), self._log, send)
+        emit = EventWriter(key, EventStream(turn), self._log, send)
         try:
-            await emit(accepted(turn))
-            await _work_within(child_timeout(time_left), work, emit)
+            with _bare_errors():
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(emit.write())
+                    await emit(accepted(turn))
+                    await _work_within(child_timeout(time_left), work, emit)
             # In this order: who reads of the end may ask on at once, and is decided on by what this turn left behind.
             await self._finish(key, emit.stream)
             await emit.send_last()
         except BaseException as error:
             # The servicer must not wait any more; what is owed to the log is paid by somebody who may.
             outcome = Outcome.CANCELLED if isinstance(error, asyncio.CancelledError) else Outcome.FAILED
-            self._leave_to_endings(self._close(key, emit.stream, outcome))
+            self._leave_to_endings(self._close(key, emit, outcome))
             raise
 
     def _leave_to_endings(self, ending: Coroutine[None, None, None]) -> None:
@@ -127,63 +124,38 @@ class TurnExecutor:
             # The caller has the answer, and is told of its end all the same.
             _LOG.warning("could not close turn %s in the log: %s", key.turn_id, error)
 
-    async def _close(self, key: TurnKey, stream: EventStream, outcome: Outcome) -> None:
+    async def _close(self, key: TurnKey, emit: EventWriter, outcome: Outcome) -> None:
         """Ends a turn whose caller is gone, for those who follow it or read it later."""
+        owed, stream = emit.unwritten, emit.stream
+        if stream.outcome is None and (end := stream.draft(TurnDone(outcome))):
+            stream.commit(end)
+            owed = [*owed, end]
         try:
-            event = stream.draft(TurnDone(outcome)) if stream.outcome is None else None
-            if event is not None:
-                await self._log.append(key, event)
-                stream.commit(event)
+            if owed:
+                await self._log.append(key, *owed)
         except LmosError as error:
             _LOG.warning("could not log the end of turn %s: %s", key.turn_id, error)
             return
         await self._finish(key, stream)
 
 
-class _Emitter:
-    """Numbers an event, writes it to the log, and only then gives it to the caller; the last when it is told to."""
-
-    def __init__(self, key: TurnKey, stream: EventStream, log: TurnLog, send: Send) -> None:
-        self._key = key
-        self._log = log
-        self._send = send
-        self._last: AgentEvent | None = None
-        self.stream = stream
-
-    async def __call__(self, body: EventBody, source: Source = _SELF, /) -> None:
-        event = self.stream.draft(body, source)
-        if event is None:
-            return
-        # Cancelled in here, the number is free again and the log takes another event in its place.
-        await self._log.append(self._key, event)
-        self.stream.commit(event)
-        if self.stream.outcome is None:
-            await self._send(event)
-        else:
-            self._last = event
-
-    async def send_last(self) -> None:
-        if self._last is not None:
-            await self._send(self._last)
-
-    async def fail(self, error: LmosError) -> None:
-        await self(Failure(error.detail))
-        await self(TurnDone(Outcome.FAILED))
-
-
-async def _work_within(limit: timedelta, work: TurnWork, emit: _Emitter) -> None:
+async def _work_within(limit: timedelta, work: TurnWork, emit: EventWriter) -> None:
     """Works on a turn until its last event."""
-    deadline = asyncio.timeout(limit.total_seconds())
+    deadline, failure = asyncio.timeout(limit.total_seconds()), None
     try:
         async with deadline:
             await work(emit)
     except LmosError as error:
-        await emit.fail(error)
+        failure = error
     except Exception as error:  # noqa: BLE001 # the edge of the turn: its caller is owed a last event, whatever was raised
-        await emit.fail(_failure(error, limit, in_time=not deadline.expired()))
-    else:
-        if emit.stream.outcome is None:
-            await emit(TurnDone(Outcome.COMPLETED))
+        failure = _failure(error, limit, in_time=not deadline.expired())
+    if (task := asyncio.current_task()) and task.cancelling():
+        # The agent's code swallowed it. Whatever it says, the caller is gone.
+        raise asyncio.CancelledError
+    if failure:
+        await emit.fail(failure)
+    elif emit.stream.outcome is None:
+        await emit(TurnDone(Outcome.COMPLETED))
 
 
 def _failure(error: Exception, limit: timedelta, *, in_time: bool) -> LmosError:
@@ -191,3 +163,15 @@ def _failure(error: Exception, limit: timedelta, *, in_time: bool) -> LmosError:
         return DeadlineExceededError(f"the turn was not done within {limit.total_seconds():.1f} s")
     _LOG.error("a turn failed", exc_info=error)
     return AgentFailedError("the agent failed; its log and the trace of this call tell more")
+
+
+@contextmanager
+def _bare_errors() -> Iterator[None]:
+    """Lets the first error out that a task group holds, as itself."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None

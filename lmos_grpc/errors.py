@@ -50,11 +50,13 @@ clients turn the status back into the class.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from lmos_grpc.domain.failure import Code, FailureDetail, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import timedelta
 
 
@@ -392,3 +394,23 @@ def error_from(detail: FailureDetail) -> LmosError:
     if known is None or known is RemoteError or known.code is not detail.code:
         return RemoteError(detail)
     return known(detail.message, retry_after=detail.retry_after, **dict(detail.metadata))
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Takes a failure out of the groups that task groups put around it, where it is the only one or all are ours."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        leaves = list(_leaves(group))
+        if len(leaves) > 1 and not all(isinstance(each, LmosError) for each in leaves):
+            raise
+        raise leaves[0] from group
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each

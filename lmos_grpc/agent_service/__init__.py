@@ -1,8 +1,18 @@
 """How AgentService is served over anything that can run a turn: an agent's own code, or the orchestrator."""
 
+from lmos_grpc.agent_service.limited_runner import LimitedRunner
 from lmos_grpc.agent_service.metered_runner import MeteredRunner
 from lmos_grpc.agent_service.service import AGENT_SERVICE, add_agent_service
 from lmos_grpc.agent_service.turn_execution import TurnExecutor
 from lmos_grpc.agent_service.turn_runner import Emit, TurnRunner, TurnWork
 
-__all__ = ["AGENT_SERVICE", "Emit", "MeteredRunner", "TurnExecutor", "TurnRunner", "TurnWork", "add_agent_service"]
+__all__ = [
+    "AGENT_SERVICE",
+    "Emit",
+    "LimitedRunner",
+    "MeteredRunner",
+    "TurnExecutor",
+    "TurnRunner",
+    "TurnWork",
+    "add_agent_service",
+]

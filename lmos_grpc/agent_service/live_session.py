@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from lmos_grpc.agent_service.session_input import (
     CancelTurn,
@@ -18,12 +18,14 @@ from lmos_grpc.agent_service.session_input import (
     UnsupportedInput,
 )
 from lmos_grpc.agent_service.turn_execution import random_id
+from lmos_grpc.agent_service.wire import answer_frame
 from lmos_grpc.domain.event import AgentEvent, Failure, Outcome, TurnDone
 from lmos_grpc.domain.turn import Message, RouteHint, TurnRequest, User
-from lmos_grpc.errors import LmosError, SessionProtocolError, UnsupportedInputError
+from lmos_grpc.errors import LmosError, SessionProtocolError, UnsupportedInputError, ungrouped
+from lmos_grpc.wire.framed_event import frame_of, renumbered
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from datetime import timedelta
 
     from lmos_grpc.agent_service.session_input import (
@@ -33,15 +35,7 @@ if TYPE_CHECKING:
     from lmos_grpc.agent_service.turn_execution import TurnExecutor
     from lmos_grpc.domain.event import EventBody
     from lmos_grpc.domain.turn import CallContext
-
-_OUTBOX = 64
-
-
-class SendSession(Protocol):
-    """Gives one event of the session to the caller."""
-
-    def __call__(self, sequence: int, turn_id: str, event: AgentEvent | SessionAnswer, /) -> Awaitable[None]:
-        """Returns when the caller's flow control took it."""
+    from lmos_grpc.rpc import Outlet
 
 
 class LiveSession:
@@ -52,17 +46,15 @@ class LiveSession:
         executor: TurnExecutor,
         context: CallContext,
         turn_limit: timedelta,
-        send: SendSession,
+        outlet: Outlet,
         *,
         new_id: Callable[[], str] = random_id,
     ) -> None:
         self._executor = executor
         self._context = context
         self._turn_limit = turn_limit
-        self._send = send
+        self._outlet = _Numbering(outlet)
         self._new_id = new_id
-        # Turns are cancelled while they emit; what stands between them and the wire must not be. Hence the queue.
-        self._outbox: asyncio.Queue[tuple[str, AgentEvent | SessionAnswer]] = asyncio.Queue(_OUTBOX)
         self._start = StartSession()
         self._turn: asyncio.Task[None] | None = None
         self._turn_id = ""
@@ -73,41 +65,25 @@ class LiveSession:
         Raises:
             SessionProtocolError: the first input is no start, or a second start came.
         """
-        try:
-            await self._hold(inputs)
-        except BaseExceptionGroup as failures:
-            refused = failures.subgroup(LmosError)
-            raise _first(refused) if refused else failures from None
-
-    async def _hold(self, inputs: AsyncIterator[SessionInput]) -> None:
-        async with asyncio.TaskGroup() as group:
-            writer = group.create_task(self._write())
-            await self._open(await anext(inputs, None))
+        with ungrouped():
+            self._open(await anext(inputs, None))
             async with asyncio.TaskGroup() as turns:
                 async for each in inputs:
                     if isinstance(each, EndSession):
                         await self._stop_turn(Outcome.CANCELLED)
                         break
                     await self._take(each, turns)
-            await self._outbox.put(("", SessionEnded()))
-            await self._outbox.join()
-            writer.cancel()
+            self._answer(SessionEnded())
 
-    async def _write(self) -> None:
-        sequence = 0
-        while True:
-            turn_id, event = await self._outbox.get()
-            sequence += 1
-            await self._send(sequence, turn_id, event)
-            self._outbox.task_done()
-
-    async def _open(self, first: SessionInput | None) -> None:
+    def _open(self, first: SessionInput | None) -> None:
         if not isinstance(first, StartSession):
             raise SessionProtocolError("the first input of a live session has to be `start`")
         self._start = replace(first, conversation_id=first.conversation_id or self._new_id())
-        await self._outbox.put(("", SessionReady(self._new_id(), self._start.conversation_id)))
+        self._answer(SessionReady(self._new_id(), self._start.conversation_id))
 
     async def _take(self, each: SessionInput, turns: asyncio.TaskGroup) -> None:
+        if self._outlet.full:
+            await self._outlet.room()
         match each:
             case Say():
                 await self._stop_turn(Outcome.INTERRUPTED)
@@ -117,10 +93,10 @@ class LiveSession:
                 if turn_id in ("", self._turn_id):
                     await self._stop_turn(Outcome.CANCELLED)
             case PingSession(ping_id):
-                await self._outbox.put(("", PongSession(ping_id)))
+                self._answer(PongSession(ping_id))
             case UnsupportedInput(kind) if kind:
                 error = UnsupportedInputError(f"this service does not take `{kind}` in a live session", input=kind)
-                await self._event("", Failure(error.detail))
+                self._event("", Failure(error.detail))
             case StartSession():
                 raise SessionProtocolError("a second `start` came in a live session")
 
@@ -134,11 +110,11 @@ class LiveSession:
             context=self._context,
         )
         try:
-            await self._executor.run(turn, self._turn_limit, self._send_event)
+            await self._executor.run(turn, self._turn_limit, self._outlet)
         except LmosError as error:
             # In a session a refused turn is told in band, so that the session goes on.
-            await self._event(turn_id, Failure(error.detail))
-            await self._event(turn_id, TurnDone(Outcome.FAILED))
+            self._event(turn_id, Failure(error.detail))
+            self._event(turn_id, TurnDone(Outcome.FAILED))
 
     async def _stop_turn(self, outcome: Outcome) -> None:
         turn, self._turn = self._turn, None
@@ -147,15 +123,32 @@ class LiveSession:
         turn.cancel()
         await asyncio.wait((turn,))
         if turn.cancelled():
-            await self._event(self._turn_id, TurnDone(outcome))
+            self._event(self._turn_id, TurnDone(outcome))
 
-    async def _send_event(self, event: AgentEvent) -> None:
-        await self._outbox.put((event.turn_id, event))
+    def _answer(self, answer: SessionAnswer) -> None:
+        self._outlet.put(answer_frame(answer))
 
-    async def _event(self, turn_id: str, body: EventBody) -> None:
-        await self._send_event(AgentEvent(0, turn_id, body))
+    def _event(self, turn_id: str, body: EventBody) -> None:
+        self._outlet.put(frame_of(AgentEvent(0, turn_id, body)))
 
 
-def _first(failures: BaseExceptionGroup[LmosError]) -> LmosError:
-    first = failures.exceptions[0]
-    return first if isinstance(first, LmosError) else _first(first)
+class _Numbering:
+    """The outlet of a session, in which numbers count through all of its turns."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._sequence = 0
+
+    @property
+    def full(self) -> bool:
+        return self._outlet.full
+
+    def put(self, message: bytes, /) -> None:
+        self._sequence += 1
+        self._outlet.put(renumbered(message, self._sequence))
+
+    async def room(self) -> None:
+        await self._outlet.room()
+
+    async def flushed(self) -> None:
+        await self._outlet.flushed()

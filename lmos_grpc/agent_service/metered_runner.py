@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lmos_grpc.domain.event import Failure, MessageDone, Outcome, Routed, Source, TextDelta, TurnDone
+from lmos_grpc.domain.event import Failure, MessageDone, Outcome, Routed, TextDelta, TurnDone
 from lmos_grpc.errors import LmosError
 
 if TYPE_CHECKING:
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from lmos_grpc.agent_service.turn_runner import Emit, TurnRunner, TurnWork
     from lmos_grpc.domain.card import AgentCard
     from lmos_grpc.domain.decision import Decision
-    from lmos_grpc.domain.event import EventBody
+    from lmos_grpc.domain.event import EventBody, Source
     from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.telemetry import Metrics
-
-_SELF = Source()
 
 
 class MeteredRunner:
@@ -64,14 +62,11 @@ class _MeteredTurn:
     done: TurnDone | None = None
 
     async def __call__(self, emit: Emit, /) -> None:
-        async def observed(body: EventBody, source: Source = _SELF, /) -> None:
-            self._observe(body, source)
-            await emit(body, source)
-
+        emit.observe(self._observe)
         self._start(self.name)
         failed = Outcome.FAILED
         try:
-            await self.work(observed)
+            await self.work(emit)
             failed = Outcome.COMPLETED
         except asyncio.CancelledError:
             failed = Outcome.CANCELLED

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import grpc
+import grpc.aio
 from lmos.agent.v1 import agent_service_pb2 as pb
-from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
 
 from lmos_grpc.agent_service.live_session import LiveSession
-from lmos_grpc.agent_service.wire import input_from_wire, session_event_to_wire
-from lmos_grpc.rpc import context_from_metadata, time_left, write
+from lmos_grpc.agent_service.wire import input_from_wire
+from lmos_grpc.rpc import context_from_metadata, outlet, time_left
 from lmos_grpc.rpc.deadline import MAX_TURN_TIME
 from lmos_grpc.rpc.metadata import with_capability_from
 from lmos_grpc.wire.card import card_to_wire
-from lmos_grpc.wire.event import event_to_wire
 from lmos_grpc.wire.turn import turn_from_wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import timedelta
 
-    import grpc.aio
-
-    from lmos_grpc.agent_service.session_input import SessionAnswer, SessionInput
+    from lmos_grpc.agent_service.session_input import SessionInput
     from lmos_grpc.agent_service.turn_execution import TurnExecutor
     from lmos_grpc.domain.card import AgentCard
-    from lmos_grpc.domain.event import AgentEvent
-    from lmos_grpc.rpc.typing import Context
+    from lmos_grpc.rpc.typing import Context, Handler
 
 AGENT_SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"].full_name
 
 
-class _Handlers(AgentServiceServicer):
+class _Handlers:
     """Reads requests, runs turns, writes events."""
 
     def __init__(self, executor: TurnExecutor, card: Callable[[], AgentCard], max_turn_time: timedelta) -> None:
@@ -42,23 +39,16 @@ class _Handlers(AgentServiceServicer):
     async def GetAgentCard(self, request: pb.GetAgentCardRequest, context: Context) -> pb.GetAgentCardResponse:
         return pb.GetAgentCardResponse(card=card_to_wire(self._card()))
 
-    # grpc.aio also takes a coroutine that writes; unlike a generator it may hold a timeout while it does.
-    async def Invoke(self, request: pb.InvokeRequest, context: Context) -> None:  # type: ignore[override]
-        async def send(event: AgentEvent) -> None:
-            await write(context, pb.InvokeResponse(event=event_to_wire(event)))
-
+    async def Invoke(self, request: pb.InvokeRequest, context: Context) -> None:
         metadata = context.invocation_metadata()
         turn = with_capability_from(metadata, turn_from_wire(request, context_from_metadata(metadata)))
-        await self._executor.run(turn, time_left(context, limit=self._max_turn_time), send)
+        async with outlet(context) as out:
+            await self._executor.run(turn, time_left(context, limit=self._max_turn_time), out)
 
-    async def Converse(  # type: ignore[override]
-        self, requests: AsyncIterator[pb.ConverseRequest], context: Context
-    ) -> None:
-        async def send(sequence: int, turn_id: str, event: AgentEvent | SessionAnswer) -> None:
-            await context.write(session_event_to_wire(sequence, turn_id, event))
-
+    async def Converse(self, requests: AsyncIterator[pb.ConverseRequest], context: Context) -> None:
         said = context_from_metadata(context.invocation_metadata())
-        await LiveSession(self._executor, said, self._max_turn_time, send).run(_inputs(requests))
+        async with outlet(context) as out:
+            await LiveSession(self._executor, said, self._max_turn_time, out).run(_inputs(requests))
 
 
 async def _inputs(requests: AsyncIterator[pb.ConverseRequest]) -> AsyncIterator[SessionInput]:
@@ -76,4 +66,13 @@ def add_agent_service(
     max_turn_time: timedelta = MAX_TURN_TIME,
 ) -> None:
     """Adds AgentService to a server. A caller without a deadline gets `max_turn_time`, and nobody gets more."""
-    add_AgentServiceServicer_to_server(_Handlers(executor, card, max_turn_time), server)
+    handlers = _Handlers(executor, card, max_turn_time)
+    # By hand, because the events of a turn are bytes already, and so have no serializer.
+    methods: dict[str, Handler] = {
+        "GetAgentCard": grpc.unary_unary_rpc_method_handler(
+            handlers.GetAgentCard, pb.GetAgentCardRequest.FromString, pb.GetAgentCardResponse.SerializeToString
+        ),
+        "Invoke": grpc.unary_stream_rpc_method_handler(handlers.Invoke, pb.InvokeRequest.FromString, None),
+        "Converse": grpc.stream_stream_rpc_method_handler(handlers.Converse, pb.ConverseRequest.FromString, None),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(AGENT_SERVICE, methods),))

@@ -10,33 +10,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from lmos_grpc.agent_service.admission import admissible
-from lmos_grpc.agent_service.event_stream import EventStream, accepted
-from lmos_grpc.agent_service.event_writer import EventWriter
-from lmos_grpc.domain.conversation import TurnKey
-from lmos_grpc.domain.event import Outcome, Source, TurnDone
-from lmos_grpc.errors import AgentFailedError, DeadlineExceededError, LmosError, TurnNotFoundError
+from lmos_grpc.agent_service.turn_events import TurnEvents
+from lmos_grpc.domain.conversation import Durability, TurnKey
+from lmos_grpc.domain.event import Accepted, Outcome, TurnDone
+from lmos_grpc.errors import AgentFailedError, DeadlineExceededError, LmosError, TurnNotFoundError, ungrouped
 from lmos_grpc.rpc import child_timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
     from datetime import timedelta
 
-    from lmos_grpc.agent_service.event_writer import Send
+    from lmos_grpc.agent_service.turn_account import TurnAccount
     from lmos_grpc.agent_service.turn_runner import TurnRunner, TurnWork
-    from lmos_grpc.conversation import TurnLog
+    from lmos_grpc.conversation import RunningTurn, TurnLog
     from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.rpc import Outlet
 
 _LOG = logging.getLogger(__name__)
-_SELF = Source()
 
 
 def random_id() -> str:
     """An id that nobody else makes."""
     return uuid.uuid4().hex
+
+
+def _behind(_turn: TurnRequest) -> Durability:
+    return Durability.BEHIND
 
 
 class TurnExecutor:
@@ -48,14 +51,16 @@ class TurnExecutor:
         log: TurnLog,
         endings: asyncio.TaskGroup,
         *,
+        durability: Callable[[TurnRequest], Durability] = _behind,
         new_id: Callable[[], str] = random_id,
     ) -> None:
         self._runner = runner
         self._log = log
         self._endings = endings
+        self._durability = durability
         self._new_id = new_id
 
-    async def run(self, turn: TurnRequest, time_left: timedelta, send: Send) -> None:
+    async def run(self, turn: TurnRequest, time_left: timedelta, outlet: Outlet) -> None:
         """Runs a turn, or gives the events of the turn that had its id before.
 
         Raises:
@@ -63,41 +68,45 @@ class TurnExecutor:
         """
         turn = admissible(turn, new_id=self._new_id)
         key = TurnKey(turn.context.tenant, turn.conversation_id, turn.turn_id)
-        while not (await self._log.begin(key, turn)).is_new:
-            if await self._follow(key, send):
+        while (kept := (await self._log.begin(key, turn, self._durability(turn))).turn) is None:
+            if await self._follow(key, outlet):
                 return
-        await self._run_new(key, turn, time_left, send)
+        await self._run_new(kept, turn, time_left, outlet)
 
-    async def _follow(self, key: TurnKey, send: Send) -> bool:
+    async def _follow(self, key: TurnKey, outlet: Outlet) -> bool:
         """Gives the events of a turn that runs or ran; False where it was refused before its first event."""
         with suppress(TurnNotFoundError):
             async with aclosing(self._log.follow(key, 0)) as events:
                 async for event in events:
-                    await send(event)
+                    if outlet.full:
+                        await outlet.room()
+                    outlet.put(event)
             return True
         return False
 
-    async def _run_new(self, key: TurnKey, turn: TurnRequest, time_left: timedelta, send: Send) -> None:
+    async def _run_new(self, kept: RunningTurn, turn: TurnRequest, time_left: timedelta, outlet: Outlet) -> None:
         try:
             work = await self._runner.admit(turn, time_left)
         except BaseException:
             # Refused or cancelled before its first event: the id is free again, so that a retry is a new turn.
-            self._leave_to_endings(self._abandon(key))
+            self._log.abandon(kept)
             raise
-        emit = EventWriter(key, EventStream(turn), self._log, send)
+        tasks = asyncio.TaskGroup()
+        events = TurnEvents(turn, kept, outlet, tasks)
         try:
-            with _bare_errors():
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(emit.write())
-                    await emit(accepted(turn))
-                    await _work_within(child_timeout(time_left), work, emit)
+            with ungrouped():
+                async with tasks:
+                    if kept.beginning.durability is Durability.BEFORE_SHOWN:
+                        tasks.create_task(events.show())
+                    events.put(Accepted(turn.conversation_id))
+                    await _work_within(child_timeout(time_left), work, events)
             # In this order: who reads of the end may ask on at once, and is decided on by what this turn left behind.
-            await self._finish(key, emit.stream)
-            await emit.send_last()
+            await self._finish(kept, events.account)
+            events.show_last()
         except BaseException as error:
+            events.cut_off(Outcome.CANCELLED if isinstance(error, asyncio.CancelledError) else Outcome.FAILED)
             # The servicer must not wait any more; what is owed to the log is paid by somebody who may.
-            outcome = Outcome.CANCELLED if isinstance(error, asyncio.CancelledError) else Outcome.FAILED
-            self._leave_to_endings(self._close(key, emit, outcome))
+            self._leave_to_endings(self._finish(kept, events.account))
             raise
 
     def _leave_to_endings(self, ending: Coroutine[None, None, None]) -> None:
@@ -109,42 +118,22 @@ class TurnExecutor:
             ending.close()
             _LOG.warning("a turn was still open when the server ended")
 
-    async def _abandon(self, key: TurnKey) -> None:
+    async def _finish(self, kept: RunningTurn, account: TurnAccount) -> None:
         try:
-            await self._log.abandon(key)
-        except LmosError as error:
-            _LOG.warning("could not free the id of turn %s, which was refused: %s", key.turn_id, error)
-
-    async def _finish(self, key: TurnKey, stream: EventStream) -> None:
-        try:
-            before = await self._log.state(key.tenant, key.conversation_id)
-            outcome = stream.outcome or Outcome.FAILED
-            await self._log.finish(key, outcome, stream.responses(), stream.state_after(before))
+            before = await self._log.state(kept.key.tenant, kept.key.conversation_id)
+            outcome = account.outcome or Outcome.FAILED
+            await self._log.finish(kept, outcome, account.responses(), account.state_after(before))
         except LmosError as error:
             # The caller has the answer, and is told of its end all the same.
-            _LOG.warning("could not close turn %s in the log: %s", key.turn_id, error)
-
-    async def _close(self, key: TurnKey, emit: EventWriter, outcome: Outcome) -> None:
-        """Ends a turn whose caller is gone, for those who follow it or read it later."""
-        owed, stream = emit.unwritten, emit.stream
-        if stream.outcome is None and (end := stream.draft(TurnDone(outcome))):
-            stream.commit(end)
-            owed = [*owed, end]
-        try:
-            if owed:
-                await self._log.append(key, *owed)
-        except LmosError as error:
-            _LOG.warning("could not log the end of turn %s: %s", key.turn_id, error)
-            return
-        await self._finish(key, stream)
+            _LOG.warning("could not close turn %s in the log: %s", kept.key.turn_id, error)
 
 
-async def _work_within(limit: timedelta, work: TurnWork, emit: EventWriter) -> None:
+async def _work_within(limit: timedelta, work: TurnWork, events: TurnEvents) -> None:
     """Works on a turn until its last event."""
     deadline, failure = asyncio.timeout(limit.total_seconds()), None
     try:
         async with deadline:
-            await work(emit)
+            await work(events)
     except LmosError as error:
         failure = error
     except Exception as error:  # noqa: BLE001 # the edge of the turn: its caller is owed a last event, whatever was raised
@@ -153,9 +142,9 @@ async def _work_within(limit: timedelta, work: TurnWork, emit: EventWriter) -> N
         # The agent's code swallowed it. Whatever it says, the caller is gone.
         raise asyncio.CancelledError
     if failure:
-        await emit.fail(failure)
-    elif emit.stream.outcome is None:
-        await emit(TurnDone(Outcome.COMPLETED))
+        events.fail(failure)
+    elif events.account.outcome is None:
+        events.put(TurnDone(Outcome.COMPLETED))
 
 
 def _failure(error: Exception, limit: timedelta, *, in_time: bool) -> LmosError:
@@ -163,15 +152,3 @@ def _failure(error: Exception, limit: timedelta, *, in_time: bool) -> LmosError:
         return DeadlineExceededError(f"the turn was not done within {limit.total_seconds():.1f} s")
     _LOG.error("a turn failed", exc_info=error)
     return AgentFailedError("the agent failed; its log and the trace of this call tell more")
-
-
-@contextmanager
-def _bare_errors() -> Iterator[None]:
-    """Lets the first error out that a task group holds, as itself."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from None

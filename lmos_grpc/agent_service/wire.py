@@ -18,8 +18,6 @@ from lmos_grpc.agent_service.session_input import (
     StartSession,
     UnsupportedInput,
 )
-from lmos_grpc.domain.event import AgentEvent
-from lmos_grpc.wire.event import event_to_wire
 from lmos_grpc.wire.time import to_duration
 
 if TYPE_CHECKING:
@@ -46,12 +44,10 @@ def input_from_wire(request: pb.ConverseRequest) -> SessionInput | None:
             return UnsupportedInput(kind or "")
 
 
-def session_event_to_wire(sequence: int, turn_id: str, event: AgentEvent | SessionAnswer) -> pb.ConverseResponse:
-    """An event of the session as it travels, with its number in the session."""
+def answer_frame(answer: SessionAnswer) -> bytes:
+    """What the session itself says, as a response carries it; its number is put in when it is sent."""
     message = event_pb.AgentEvent()
-    match event:
-        case AgentEvent():
-            message = event_to_wire(event)
+    match answer:
         case SessionReady(session_id, conversation_id, keepalive):
             message.session_ready.session_id = session_id
             message.session_ready.conversation_id = conversation_id
@@ -60,6 +56,4 @@ def session_event_to_wire(sequence: int, turn_id: str, event: AgentEvent | Sessi
             message.pong.id = ping_id
         case SessionEnded():
             message.session_ended.SetInParent()
-    message.sequence = sequence
-    message.turn_id = turn_id
-    return pb.ConverseResponse(event=message)
+    return pb.ConverseResponse(event=message).SerializeToString()

@@ -100,6 +100,14 @@ _EXPRESS = _shared(
     "faster, and gives up that the mesh keeps the answer: such a turn cannot be resumed, and is not in the history. "
     "`asked`: only where a caller asks for it.",
 )
+_DURABLE = _shared(
+    "--durable",
+    setting="mesh.durability",
+    is_flag=True,
+    flag_value="before-shown",
+    help="Show nothing of a turn before it is on the disk. Without it what is younger than about a second is lost when "
+    "the process is killed, and turns are faster.",
+)
 _INSECURE = _shared(
     "--insecure-listen",
     setting="mesh.insecure_listen",
@@ -122,6 +130,11 @@ def unwrapped(command: Command) -> Command:
 def express_lane(command: Command) -> Command:
     """Adds --express."""
     return _apply(command, _EXPRESS)
+
+
+def durable(command: Command) -> Command:
+    """Adds --durable."""
+    return _apply(command, _DURABLE)
 
 
 def as_json(command: Command) -> Command:

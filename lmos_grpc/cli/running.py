@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import uvloop
 
-from lmos_grpc.errors import LmosError
+from lmos_grpc.errors import ungrouped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -22,26 +22,6 @@ def run(coroutine: Coroutine[object, object, _T]) -> _T:
     """Runs to the end. Ctrl-C cancels it, waits until it has cleaned up, and comes out as KeyboardInterrupt."""
     with ungrouped(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(coroutine)
-
-
-@contextmanager
-def ungrouped() -> Iterator[None]:
-    """Takes a failure out of the groups that task groups put around it, where it is the only one or all are ours."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        leaves = list(_leaves(group))
-        if len(leaves) > 1 and not all(isinstance(each, LmosError) for each in leaves):
-            raise
-        raise leaves[0] from group
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for each in group.exceptions:
-        if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
-        else:
-            yield each
 
 
 @contextmanager

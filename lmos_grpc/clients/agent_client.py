@@ -8,32 +8,44 @@ from lmos.agent.v1 import agent_service_pb2 as pb
 from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 
 from lmos_grpc.errors import AgentProtocolViolationError
-from lmos_grpc.rpc import calling, context_to_metadata
+from lmos_grpc.rpc import calling, context_to_metadata, receive
+from lmos_grpc.rpc.traced_inflow import traced
 from lmos_grpc.wire.card import card_from_wire
 from lmos_grpc.wire.event import event_from_wire
 from lmos_grpc.wire.turn import turn_to_wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
     from datetime import timedelta
     from typing import TypeVar
 
     import grpc.aio
     from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
+    from opentelemetry.trace import Tracer
 
     from lmos_grpc.domain.card import AgentCard
     from lmos_grpc.domain.event import AgentEvent
     from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.rpc import Inflow
+    from lmos_grpc.rpc.metadata import Metadata
 
     Response = TypeVar("Response")
 
 
-class AgentClient:
-    """Calls an AgentService over a channel."""
+_INVOKE = "/lmos.agent.v1.AgentService/Invoke"
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+
+class AgentClient:
+    """Calls an AgentService over a channel. With a tracer `receive` has spans; all else has those of the channel."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, tracer: Tracer | None = None, address: str = "") -> None:
         # The generated stub serves both kinds of channel; its type knows only one at a time.
         self._stub: AgentServiceAsyncStub = AgentServiceStub(channel)  # type: ignore[assignment]
+        self._invoke_bytes: object = channel.unary_stream(
+            _INVOKE, request_serializer=pb.InvokeRequest.SerializeToString, response_deserializer=None
+        )
+        self._tracer = tracer
+        self._address = address
 
     async def get_card(self, *, timeout: timedelta) -> AgentCard:
         """Who the agent is.
@@ -66,6 +78,28 @@ class AgentClient:
                     yield event_from_wire(_understood(response).event)
         finally:
             call.cancel()
+
+    def receive(
+        self,
+        turn: TurnRequest,
+        on_message: Callable[[bytes], None],
+        *,
+        route: str = "",
+        timeout: timedelta | None = None,
+    ) -> Inflow:
+        """Runs a turn and hands its events over as responses carry them, unread. `route` is as in `invoke`.
+
+        Raises:
+            InvalidRequestError: a value of the context is nothing that a header can carry.
+        """
+        metadata = context_to_metadata(turn.context, conversation_id=turn.conversation_id, route=route)
+
+        def begin(more: Metadata) -> Inflow:
+            return receive(
+                self._invoke_bytes, turn_to_wire(turn), on_message, timeout=timeout, metadata=(*metadata, *more)
+            )
+
+        return traced(self._tracer, _INVOKE, self._address, begin) if self._tracer else begin(())
 
 
 def _understood(response: Response | None) -> Response:

@@ -9,20 +9,20 @@ from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from lmos_grpc.conversation.clock import utc_now
-from lmos_grpc.conversation.followers import RunningTurns
 from lmos_grpc.conversation.page_token import page_token_after, place_of
 from lmos_grpc.conversation.refusal import conversation_not_found, require_same_request, turn_not_found
+from lmos_grpc.conversation.running_turn import Beginning, RunningTurn, TurnEnd
 from lmos_grpc.conversation.turn_log import Begun, TurnPage
 from lmos_grpc.conversation.turn_story import events_of, messages_of, state_after_record
 from lmos_grpc.conversation.wire import fingerprint_of, fingerprint_of_message
-from lmos_grpc.domain.conversation import Conversation, ConversationState, TurnRecord
+from lmos_grpc.domain.conversation import Conversation, ConversationState, Durability, TurnRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
     from datetime import datetime
 
     from lmos_grpc.domain.conversation import TurnKey
-    from lmos_grpc.domain.event import AgentEvent, Outcome
+    from lmos_grpc.domain.event import Outcome
     from lmos_grpc.domain.turn import Message, TurnRequest
 
 KEEP_TURNS = 1_000
@@ -34,10 +34,17 @@ class _Turn:
     record: TurnRecord
     fingerprint: bytes
     place: int
-    events: list[AgentEvent] = field(default_factory=list)
+    # What has dense numbers, with the first of them.
+    chunks: tuple[tuple[int, list[bytes]], ...]
+    running: RunningTurn | None = None
+
+    @property
+    def is_seen(self) -> bool:
+        return self.record.outcome is not None or bool(self.chunks[0][1])
 
     def seen(self) -> TurnRecord:
-        return replace(self.record, last_sequence=self.events[-1].sequence if self.events else 0)
+        first, events = self.chunks[-1]
+        return replace(self.record, last_sequence=first + len(events) - 1)
 
 
 @dataclass(slots=True)
@@ -68,62 +75,53 @@ class MemoryTurnLog:
         self._conversations: dict[tuple[str, str], _Conversation] = {}
         # In the order of their ends.
         self._ended: dict[TurnKey, datetime] = {}
-        self._running = RunningTurns()
         self._places = count(1)
 
-    async def begin(self, key: TurnKey, request: TurnRequest) -> Begun:
-        """As `TurnLog.begin`."""
+    async def begin(self, key: TurnKey, request: TurnRequest, durability: Durability = Durability.BEHIND) -> Begun:
+        """As `TurnLog.begin`. Nothing lasts here, and so nothing is waited for."""
+        del durability
         self._forget_old()
-        fingerprint = fingerprint_of(request)
+        beginning = Beginning(request, fingerprint_of(request), Durability.BEHIND, self._now())
         known = self._find(key)
         if known is not None:
-            require_same_request(key, known.fingerprint, fingerprint)
-            return Begun(key, is_new=False)
-        self._running.open(key, fingerprint)
-        record = TurnRecord(key, request.message, (), None, self._now(), None, 0)
-        self._add(_Turn(record, fingerprint, next(self._places)), request.context.channel)
-        return Begun(key, is_new=True)
-
-    async def append(self, key: TurnKey, *events: AgentEvent) -> None:
-        """As `TurnLog.append`."""
-        running = self._running.require(key)
-        with running.writing(events):
-            self._require(key).events.extend(events)
+            require_same_request(key, known.fingerprint, beginning.fingerprint)
+            return Begun(key, None)
+        running = RunningTurn(key, beginning)
+        record = TurnRecord(key, request.message, (), None, beginning.at, None, 0)
+        turn = _Turn(record, beginning.fingerprint, next(self._places), ((1, running.events),), running)
+        self._add(turn, request.context.channel)
+        return Begun(key, running)
 
     async def finish(
-        self, key: TurnKey, outcome: Outcome, responses: tuple[Message, ...], state: ConversationState
+        self, turn: RunningTurn, outcome: Outcome, responses: tuple[Message, ...], state: ConversationState
     ) -> None:
         """As `TurnLog.finish`."""
-        turn = self._require(key)
-        if turn.record.outcome is not None:
+        if turn.end is not None:
             return
-        turn.record = replace(turn.record, outcome=outcome, responses=responses, ended_at=self._now())
-        self._end(key, state)
-        self._running.close(key)
+        turn.end = TurnEnd(outcome, responses, state, self._now())
+        kept = self._require(turn.key)
+        kept.record = replace(kept.record, outcome=outcome, responses=responses, ended_at=turn.end.at)
+        kept.running = None
+        self._end(turn.key, state)
+        turn.close()
 
-    async def abandon(self, key: TurnKey) -> None:
+    def abandon(self, turn: RunningTurn) -> None:
         """As `TurnLog.abandon`."""
-        turn = self._find(key)
-        if turn is None or turn.events or turn.record.outcome is not None:
+        if turn.last or turn.end is not None:
             return
-        self._remove(key)
-        self._running.close(key, turn_not_found(key))
+        self._remove(turn.key)
+        turn.close(turn_not_found(turn.key))
 
-    async def follow(self, key: TurnKey, after_sequence: int) -> AsyncGenerator[AgentEvent, None]:
+    async def follow(self, key: TurnKey, after_sequence: int) -> AsyncGenerator[bytes, None]:
         """As `TurnLog.follow`."""
         turn = self._require(key)
-        running = self._running.find(key)
-        if running is None:
-            for event in turn.events:
-                if event.sequence > after_sequence:
+        if turn.running is None:
+            for first, events in turn.chunks:
+                for event in events[max(0, after_sequence + 1 - first) :]:
                     yield event
             return
-
-        async def read(after: int, up_to: int) -> Sequence[AgentEvent]:
-            return tuple(islice(turn.events, after, up_to))
-
-        async with aclosing(running.follow(after_sequence, read)) as events:
-            async for event in events:
+        async with aclosing(turn.running.follow(after_sequence, _nothing_else)) as shown:
+            async for event in shown:
                 yield event
 
     async def state(self, tenant: str, conversation_id: str) -> ConversationState:
@@ -150,7 +148,7 @@ class MemoryTurnLog:
         """As `TurnLog.list_turns`."""
         after = place_of(page_token)
         turns = self._conversation(tenant, conversation_id).turns.values()
-        found = list(islice((turn for turn in turns if turn.place > after), page_size + 1))
+        found = list(islice((turn for turn in turns if turn.place > after and turn.is_seen), page_size + 1))
         shown = found[:page_size]
         more = len(found) > page_size
         return TurnPage(tuple(turn.seen() for turn in shown), page_token_after(shown[-1].place) if more else "")
@@ -163,7 +161,7 @@ class MemoryTurnLog:
         if known is not None:
             require_same_request(record.key, known.fingerprint, fingerprint)
             return
-        turn = _Turn(record, fingerprint, next(self._places), list(events_of(record)))
+        turn = _Turn(record, fingerprint, next(self._places), events_of(record))
         conversation = self._add(turn, channel)
         self._end(record.key, state_after_record(conversation.state, record))
 
@@ -179,7 +177,7 @@ class MemoryTurnLog:
 
     def _conversation(self, tenant: str, conversation_id: str) -> _Conversation:
         found = self._conversations.get((tenant, conversation_id))
-        if found is None:
+        if found is None or not any(turn.is_seen for turn in found.turns.values()):
             raise conversation_not_found(conversation_id)
         return found
 
@@ -193,7 +191,7 @@ class MemoryTurnLog:
         return conversation
 
     def _end(self, key: TurnKey, state: ConversationState) -> None:
-        conversation = self._conversation(key.tenant, key.conversation_id)
+        conversation = self._conversations[key.tenant, key.conversation_id]
         conversation.state = replace(state, turn_count=conversation.state.turn_count + 1)
         conversation.updated_at = self._ended[key] = self._now()
 
@@ -207,7 +205,11 @@ class MemoryTurnLog:
             self._remove(key)
 
     def _remove(self, key: TurnKey) -> None:
-        conversation = self._conversation(key.tenant, key.conversation_id)
+        conversation = self._conversations[key.tenant, key.conversation_id]
         del conversation.turns[key.turn_id]
         if not conversation.turns:
             del self._conversations[key.tenant, key.conversation_id]
+
+
+async def _nothing_else(_after: int, _up_to: int) -> Sequence[bytes]:
+    return ()

@@ -16,7 +16,6 @@ from lmos_grpc.conversation.request_rules import page_size_of, require_id, requi
 from lmos_grpc.conversation.wire import conversation_to_wire, record_from_wire, record_to_wire
 from lmos_grpc.domain.conversation import TurnKey
 from lmos_grpc.rpc import context_from_metadata
-from lmos_grpc.wire.event import event_to_wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -59,7 +58,7 @@ class _Handlers(ConversationServiceServicer):
         key = TurnKey(_caller(context).tenant, request.conversation_id, request.turn_id)
         async with aclosing(self._log.follow(key, request.after_sequence)) as events:
             async for event in events:
-                yield pb.ResumeTurnResponse(event=event_to_wire(event))
+                yield pb.ResumeTurnResponse.FromString(event)
 
     async def RecordTurn(self, request: pb.RecordTurnRequest, context: Context) -> pb.RecordTurnResponse:
         caller = _caller(context)

@@ -1,7 +1,8 @@
-"""What can be read of conversations from the SQLite file of the turn log."""
+"""What is in the SQLite file of the turn log about conversations and their turns."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lmos_grpc.conversation import sqlite_rows as rows
@@ -9,26 +10,34 @@ from lmos_grpc.conversation.page_token import page_token_after, place_of
 from lmos_grpc.conversation.refusal import conversation_not_found
 from lmos_grpc.conversation.turn_log import TurnPage
 from lmos_grpc.conversation.turn_story import messages_of
-from lmos_grpc.domain.conversation import ConversationState
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from lmos_grpc.conversation.known_conversations import KnownConversation
     from lmos_grpc.conversation.sqlite_readers import SqliteReaders
-    from lmos_grpc.domain.conversation import Conversation
+    from lmos_grpc.conversation.sqlite_rows import TurnRow
+    from lmos_grpc.domain.conversation import Conversation, TurnKey
     from lmos_grpc.domain.turn import Message
 
 
 class SqliteConversations:
-    """The reading half of `SqliteTurnLog`."""
+    """Reads what was written; what still waits to be written is not in it."""
 
     def __init__(self, readers: SqliteReaders) -> None:
         self._readers = readers
 
-    async def state(self, tenant: str, conversation_id: str) -> ConversationState:
-        """As `TurnLog.state`."""
-        found = await self._readers.run(lambda connection: rows.find_conversation(connection, tenant, conversation_id))
-        return found[1].state if found else ConversationState()
+    async def known(self, tenant: str, conversation_id: str) -> KnownConversation:
+        """What is kept in memory of an active conversation."""
+        return await self._readers.run(lambda connection: rows.known_conversation(connection, tenant, conversation_id))
+
+    async def find_turn(self, key: TurnKey) -> TurnRow | None:
+        """A turn, or None."""
+        return await self._readers.run(partial(rows.find_turn, key=key))
+
+    async def events(self, row: int, after: int) -> tuple[int, list[bytes]] | None:
+        """The events of a turn that come next after a number, and the number of the first."""
+        return await self._readers.run(partial(rows.read_chunk, row=row, after=after))
 
     async def history(self, tenant: str, conversation_id: str, limit: int) -> tuple[Message, ...]:
         """As `TurnLog.history`."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # How long to wait where somebody looks into the file with a tool of his own.
 _BUSY_SECONDS = 2.0
 _FOR_THE_OWNER = 0o600
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = f"""
 BEGIN;
 CREATE TABLE conversation (
@@ -50,12 +50,15 @@ CREATE TABLE turn (
 );
 CREATE INDEX turn_in_order ON turn (conversation, id);
 CREATE INDEX turn_running ON turn (id) WHERE outcome IS NULL;
-CREATE TABLE event (
+-- Events that were written together: with dense numbers, one after the other as responses carry them.
+CREATE TABLE chunk (
+  id INTEGER PRIMARY KEY,
   turn INTEGER NOT NULL REFERENCES turn ON DELETE CASCADE,
-  sequence INTEGER NOT NULL,
-  payload BLOB NOT NULL,
-  PRIMARY KEY (turn, sequence)
-) WITHOUT ROWID;
+  first_sequence INTEGER NOT NULL,
+  last_sequence INTEGER NOT NULL,
+  events BLOB NOT NULL,
+  UNIQUE (turn, first_sequence)
+);
 PRAGMA user_version = {_SCHEMA_VERSION};
 COMMIT;
 """
@@ -140,5 +143,11 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
             "use the newer software, or give this one its own file",
             path=str(path),
         )
-    if version < _SCHEMA_VERSION:
+    if 0 < version < _SCHEMA_VERSION:
+        raise EnvironmentFaultError(
+            f"the conversation log {path} was made by a version of this software before its first release, and its "
+            "form has changed since: move the file away, or give this process its own file",
+            path=str(path),
+        )
+    if not version:
         connection.executescript(_SCHEMA)

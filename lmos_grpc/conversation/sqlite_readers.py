@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.conversation.group_commit import store_unavailable
 from lmos_grpc.conversation.sqlite_file import open_for_reading
+from lmos_grpc.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,13 +31,20 @@ class SqliteReaders:
         self._threads = threads
         # As many as threads, so that whoever runs finds one.
         self._connections = connections
+        self._closed = False
+
+    def close(self) -> None:
+        """Takes no more queries."""
+        self._closed = True
 
     async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """The answer to a query.
 
         Raises:
-            StoreUnavailableError: the file cannot be read.
+            StoreUnavailableError: the file cannot be read, or the log is closed.
         """
+        if self._closed:
+            raise StoreUnavailableError("the conversation log is closed")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
 
     def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -55,7 +63,11 @@ def open_readers(path: Path) -> Iterator[SqliteReaders]:
     connections = deque(open_for_reading(path) for _ in range(_THREADS))
     try:
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="turn-log-reader") as threads:
-            yield SqliteReaders(threads, connections)
+            readers = SqliteReaders(threads, connections)
+            try:
+                yield readers
+            finally:
+                readers.close()
     finally:
         for connection in connections:
             connection.close()

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from lmos_grpc.conversation.known_conversations import MOST_MESSAGES, MOST_TURNS, KnownConversation
 from lmos_grpc.conversation.wire import (
-    event_from_bytes,
-    event_to_bytes,
     message_from_bytes,
     message_to_bytes,
     question_from_bytes,
@@ -18,13 +17,13 @@ from lmos_grpc.conversation.wire import (
 )
 from lmos_grpc.domain.conversation import Conversation, ConversationState, TurnKey, TurnRecord
 from lmos_grpc.domain.event import Outcome
+from lmos_grpc.wire.framed_event import join_frames, split_frames
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from lmos_grpc.domain.event import AgentEvent
     from lmos_grpc.domain.turn import Message
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -99,59 +98,67 @@ def end_turn(
     return ended.rowcount > 0
 
 
-def set_state(connection: sqlite3.Connection, conversation: int, state: ConversationState, now: datetime) -> None:
-    """Writes what routing has to know next, and counts a turn."""
+def set_state(connection: sqlite3.Connection, row: int, state: ConversationState, now: datetime) -> None:
+    """Writes what routing has to know after the turn in this row, and counts a turn."""
     connection.execute(
         "UPDATE conversation SET last_agent = ?, last_capability = ?, open_question = ?, updated_at = ?, "
-        "turn_count = turn_count + 1 WHERE id = ?",
-        (
-            state.last_agent,
-            state.last_capability,
-            question_to_bytes(state.open_question),
-            _micros(now),
-            conversation,
-        ),
+        "turn_count = turn_count + 1 WHERE id = (SELECT conversation FROM turn WHERE id = ?)",
+        (state.last_agent, state.last_capability, question_to_bytes(state.open_question), _micros(now), row),
     )
 
 
-def get_state(connection: sqlite3.Connection, conversation: int) -> ConversationState:
-    """What routing has to know of the conversation in this row."""
+def get_state(connection: sqlite3.Connection, row: int) -> ConversationState:
+    """What routing has to know of the conversation of the turn in this row."""
     found = connection.execute(
-        "SELECT last_agent, last_capability, open_question, turn_count FROM conversation WHERE id = ?", (conversation,)
+        "SELECT last_agent, last_capability, open_question, turn_count FROM conversation "
+        "WHERE id = (SELECT conversation FROM turn WHERE id = ?)",
+        (row,),
     ).fetchone()
     return _state(found)
 
 
-def state_before(connection: sqlite3.Connection, key: TurnKey) -> ConversationState | None:
-    """What routing has to know before a turn; None where that turn is there."""
-    found = find_conversation(connection, key.tenant, key.conversation_id)
+def known_conversation(connection: sqlite3.Connection, tenant: str, conversation_id: str) -> KnownConversation:
+    """What the log keeps in memory of an active conversation."""
+    found = find_conversation(connection, tenant, conversation_id)
     if found is None:
-        return ConversationState()
-    return None if find_turn(connection, key) else found[1].state
+        return KnownConversation()
+    row, conversation = found
+    turns = connection.execute(
+        "SELECT turn_id, fingerprint FROM turn WHERE conversation = ? ORDER BY id DESC LIMIT ?", (row, MOST_TURNS + 1)
+    ).fetchall()
+    records = last_ended_turns(connection, row, conversation, MOST_MESSAGES)
+    known = KnownConversation(conversation.state, dict(turns), all_turns=len(turns) <= MOST_TURNS)
+    known.all_messages = len(records) < MOST_MESSAGES
+    for record in records:
+        known.said(record)
+    return known
 
 
-def event_rows(events: Iterable[AgentEvent]) -> list[tuple[int, bytes]]:
-    """The events as `add_events` takes them."""
-    return [(event.sequence, event_to_bytes(event)) for event in events]
-
-
-def add_events(connection: sqlite3.Connection, row: int, events: Sequence[tuple[int, bytes]]) -> None:
-    """Writes events of a turn."""
-    connection.executemany("INSERT INTO event VALUES (?, ?, ?)", [(row, *event) for event in events])
-
-
-def cut_events(connection: sqlite3.Connection, row: int, after: int) -> None:
-    """Takes away the events of a turn after a number."""
-    connection.execute("DELETE FROM event WHERE turn = ? AND sequence > ?", (row, after))
-
-
-def read_events(connection: sqlite3.Connection, row: int, after: int, up_to: int, limit: int) -> tuple[AgentEvent, ...]:
-    """Events of a turn after one number and up to another, in order."""
-    found = connection.execute(
-        "SELECT payload FROM event WHERE turn = ? AND sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?",
-        (row, after, up_to, limit),
+def add_chunk(connection: sqlite3.Connection, row: int, first: int, events: Sequence[bytes]) -> None:
+    """Writes events of a turn that have dense numbers from one on."""
+    connection.execute(
+        "INSERT INTO chunk (turn, first_sequence, last_sequence, events) VALUES (?, ?, ?, ?)",
+        (row, first, first + len(events) - 1, join_frames(events)),
     )
-    return tuple(event_from_bytes(payload) for (payload,) in found)
+
+
+def read_chunk(connection: sqlite3.Connection, row: int, after: int) -> tuple[int, list[bytes]] | None:
+    """The events of a turn that come next after a number, and the number of the first; None where there are none."""
+    found = connection.execute(
+        "SELECT first_sequence, events FROM chunk WHERE turn = ? AND last_sequence > ? ORDER BY first_sequence LIMIT 1",
+        (row, after),
+    ).fetchone()
+    if found is None:
+        return None
+    first, events = found
+    gone = max(0, after + 1 - first)
+    return first + gone, split_frames(events)[gone:]
+
+
+def read_events(connection: sqlite3.Connection, row: int) -> list[bytes]:
+    """All events of a turn, in order."""
+    found = connection.execute("SELECT events FROM chunk WHERE turn = ? ORDER BY first_sequence", (row,))
+    return [event for (events,) in found for event in split_frames(events)]
 
 
 def forget_turn(connection: sqlite3.Connection, row: int) -> None:
@@ -190,7 +197,7 @@ def find_conversation(
 
 _RECORD = (
     "SELECT id, turn_id, request, responses, outcome, created_at, ended_at, "
-    "(SELECT coalesce(max(sequence), 0) FROM event WHERE turn = turn.id) FROM turn WHERE conversation = ? "
+    "(SELECT coalesce(max(last_sequence), 0) FROM chunk WHERE turn = turn.id) FROM turn WHERE conversation = ? "
 )
 
 

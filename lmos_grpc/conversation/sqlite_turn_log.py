@@ -8,188 +8,221 @@ import sqlite3
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from sys import maxsize
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lmos_grpc.conversation import sqlite_rows as rows
-from lmos_grpc.conversation import sqlite_writes as writes
 from lmos_grpc.conversation.clock import utc_now
-from lmos_grpc.conversation.followers import RunningTurns
 from lmos_grpc.conversation.group_commit import open_group_commit, store_unavailable
+from lmos_grpc.conversation.known_conversations import KnownConversations
 from lmos_grpc.conversation.refusal import require_same_request, turn_not_found
+from lmos_grpc.conversation.running_turn import Beginning, RunningTurn, TurnEnd
 from lmos_grpc.conversation.sqlite_conversations import SqliteConversations
 from lmos_grpc.conversation.sqlite_file import open_for_writing, sole_owner
 from lmos_grpc.conversation.sqlite_readers import open_readers
 from lmos_grpc.conversation.sqlite_upkeep import end_broken_turn, end_broken_turns, forget_old_conversations
+from lmos_grpc.conversation.sqlite_writes import record_turn
 from lmos_grpc.conversation.turn_log import Begun
+from lmos_grpc.conversation.turn_writes import TurnWrites
 from lmos_grpc.conversation.wire import fingerprint_of, fingerprint_of_message
-from lmos_grpc.errors import LmosError, StoreUnavailableError
+from lmos_grpc.domain.conversation import Durability, TurnRecord
+from lmos_grpc.errors import LmosError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from lmos_grpc.conversation.followers import RunningTurn
     from lmos_grpc.conversation.group_commit import GroupCommit
+    from lmos_grpc.conversation.known_conversations import KnownConversation
     from lmos_grpc.conversation.sqlite_readers import SqliteReaders
-    from lmos_grpc.conversation.sqlite_rows import TurnRow
-    from lmos_grpc.domain.conversation import ConversationState, TurnKey, TurnRecord
-    from lmos_grpc.domain.event import AgentEvent, Outcome
+    from lmos_grpc.conversation.turn_log import TurnPage
+    from lmos_grpc.domain.conversation import Conversation, ConversationState, TurnKey
+    from lmos_grpc.domain.event import Outcome
     from lmos_grpc.domain.turn import Message, TurnRequest
 
 KEEP_CONVERSATIONS_FOR = timedelta(days=30)
 _UPKEEP_EVERY = timedelta(hours=1)
-_EVENTS_AT_ONCE = 256
 _LOG = logging.getLogger(__name__)
 
 
-class SqliteTurnLog(SqliteConversations):
+class SqliteTurnLog:
     """A `TurnLog` in an SQLite file; made by `open_turn_log`."""
 
     def __init__(
         self, writer: GroupCommit, readers: SqliteReaders, keep_for: timedelta, now: Callable[[], datetime]
     ) -> None:
-        super().__init__(readers)
         self._writer = writer
+        self._readers = readers
+        self._stored = SqliteConversations(readers)
         self._keep_for = keep_for
         self._now = now
-        self._running = RunningTurns()
+        self._running: dict[TurnKey, RunningTurn] = {}
+        self._known = KnownConversations(self._stored.known)
+        self._writes = TurnWrites(writer, self._settle)
         self._next_upkeep = now() + _UPKEEP_EVERY
 
-    async def begin(self, key: TurnKey, request: TurnRequest) -> Begun:
+    async def begin(self, key: TurnKey, request: TurnRequest, durability: Durability = Durability.BEHIND) -> Begun:
         """As `TurnLog.begin`."""
         self._keep_up()
-        fingerprint = fingerprint_of(request)
-        running = self._running.find(key)
-        known = running.fingerprint if running else await self._begin(key, fingerprint, request)
-        if known is None:
-            return Begun(key, is_new=True)
-        require_same_request(key, known, fingerprint)
-        return Begun(key, is_new=False)
-
-    async def append(self, key: TurnKey, *events: AgentEvent) -> None:
-        """As `TurnLog.append`."""
-        running = self._running.require(key)
-        if not running.row:
-            raise turn_not_found(key)
-        cut_after = running.last if running.torn else None
-        write = partial(writes.append_events, row=running.row, events=rows.event_rows(events), cut_after=cut_after)
-        try:
-            with running.writing(events):
-                await self._writer.submit(write)
-        except StoreUnavailableError as error:
-            self._running.lose(key, error)
-            raise
+        beginning = Beginning(request, fingerprint_of(request), durability, self._now())
+        conversation = await self._known.get(key.tenant, key.conversation_id)
+        known = await self._fingerprint(key, conversation)
+        if known is not None:
+            require_same_request(key, known, beginning.fingerprint)
+            return Begun(key, None)
+        turn = self._running[key] = RunningTurn(key, beginning, self._writes.attend)
+        conversation.begun(key.turn_id, beginning.fingerprint)
+        return Begun(key, turn)
 
     async def finish(
-        self, key: TurnKey, outcome: Outcome, responses: tuple[Message, ...], state: ConversationState
+        self, turn: RunningTurn, outcome: Outcome, responses: tuple[Message, ...], state: ConversationState
     ) -> None:
-        """As `TurnLog.finish`. Where the caller is cancelled, the end is written all the same."""
-        running = self._running.find(key)
-        last = running.last if running else maxsize
-        write = partial(writes.finish_turn, key=key, last=last, end=(outcome, responses, state), now=self._now())
-        written = self._writer.submit(write)
-        written.add_done_callback(partial(self._close, key))
-        await asyncio.shield(written)
-
-    async def abandon(self, key: TurnKey) -> None:
-        """As `TurnLog.abandon`. Where the caller is cancelled, the turn is forgotten all the same."""
-        running = self._running.find(key)
-        if running is None or running.last:
+        """As `TurnLog.finish`."""
+        if turn.end is not None:
             return
-        self._running.close(key, turn_not_found(key))
-        await asyncio.shield(self._forget(running))
+        key, began = turn.key, turn.beginning
+        turn.end = TurnEnd(outcome, responses, state, self._now())
+        if conversation := self._known.find(key):
+            record = TurnRecord(key, began.request.message, responses, outcome, began.at, turn.end.at, turn.last)
+            conversation.ended(record, state)
+        if turn.lost is not None:
+            self._drop(turn)
+            raise turn.lost
+        self._writes.end(turn)
+        await turn.closed()
+        if turn.lost is not None:
+            raise turn.lost
 
-    async def follow(self, key: TurnKey, after_sequence: int) -> AsyncGenerator[AgentEvent, None]:
+    def abandon(self, turn: RunningTurn) -> None:
+        """As `TurnLog.abandon`."""
+        if turn.last or turn.end is not None:
+            return
+        if conversation := self._known.find(turn.key):
+            conversation.turns.pop(turn.key.turn_id, None)
+        self._drop(turn)
+        turn.close(turn_not_found(turn.key))
+
+    async def follow(self, key: TurnKey, after_sequence: int) -> AsyncGenerator[bytes, None]:
         """As `TurnLog.follow`."""
-        position = after_sequence
-        while (turn := await self._ended_turn(key)) is None:
-            running = self._running.find(key)
-            if running is None:
+        while (running := self._running.get(key)) is None:
+            if (row := await self._ended_turn(key)) is None:
                 continue
-            async with aclosing(running.follow(position, partial(self._read_running, running))) as events:
-                async for event in events:
-                    position = event.sequence
+            while found := await self._stored.events(row, after_sequence):
+                first, events = found
+                for event in events:
                     yield event
-            if running.over:
-                return
-        while page := await self._read_events(turn.row, position, maxsize):
-            for event in page:
-                position = event.sequence
+                after_sequence = first + len(events) - 1
+            return
+        async with aclosing(running.follow(after_sequence, partial(self._read_running, running))) as shown:
+            async for event in shown:
                 yield event
+
+    async def state(self, tenant: str, conversation_id: str) -> ConversationState:
+        """As `TurnLog.state`."""
+        return (await self._known.get(tenant, conversation_id)).state
 
     async def state_before(self, key: TurnKey) -> ConversationState | None:
         """As `TurnLog.state_before`."""
-        if self._running.find(key) is not None:
-            return None
-        return await self._readers.run(partial(rows.state_before, key=key))
+        conversation = await self._known.get(key.tenant, key.conversation_id)
+        return None if await self._fingerprint(key, conversation) else conversation.state
+
+    async def history(self, tenant: str, conversation_id: str, limit: int) -> tuple[Message, ...]:
+        """As `TurnLog.history`."""
+        known = (await self._known.get(tenant, conversation_id)).history(limit)
+        if known is not None:
+            return known
+        await self._writes.flush(tenant, conversation_id)
+        return await self._stored.history(tenant, conversation_id, limit)
+
+    async def get_conversation(self, tenant: str, conversation_id: str) -> Conversation:
+        """As `TurnLog.get_conversation`."""
+        await self._writes.flush(tenant, conversation_id)
+        return await self._stored.get_conversation(tenant, conversation_id)
+
+    async def list_turns(self, tenant: str, conversation_id: str, page_size: int, page_token: str = "") -> TurnPage:
+        """As `TurnLog.list_turns`."""
+        await self._writes.flush(tenant, conversation_id)
+        return await self._stored.list_turns(tenant, conversation_id, page_size, page_token)
 
     async def record_turn(self, record: TurnRecord, channel: str) -> None:
         """As `TurnLog.record_turn`."""
-        fingerprint = fingerprint_of_message(record.request)
-        write = partial(writes.record_turn, record=record, channel=channel, fingerprint=fingerprint, now=self._now())
-        require_same_request(record.key, await self._writer.submit(write), fingerprint)
-
-    async def _begin(self, key: TurnKey, fingerprint: bytes, request: TurnRequest) -> bytes | None:
-        """None where the turn is new, else the fingerprint of the one in the file."""
-        running = self._running.open(key, fingerprint)
-        write = partial(writes.begin_turn, key=key, running=running, request=request, now=self._now())
-        try:
-            known = await self._writer.submit(write)
-        except asyncio.CancelledError:
-            # It may be in the file already, and nobody would ever run it.
-            self._running.close(key, turn_not_found(key))
-            self._forget(running)
-            raise
-        except LmosError as error:
-            self._running.close(key, error)
-            raise
+        key, fingerprint = record.key, fingerprint_of_message(record.request)
+        conversation = await self._known.get(key.tenant, key.conversation_id)
+        known = await self._fingerprint(key, conversation)
         if known is not None:
-            self._running.close(key)
-        return known
+            require_same_request(key, known, fingerprint)
+            return
+        conversation.recorded(record, fingerprint)
+        # What it led to has to be the last word in the file too.
+        await self._writes.flush(key.tenant, key.conversation_id)
+        write = partial(record_turn, record=record, channel=channel, fingerprint=fingerprint, now=self._now())
+        try:
+            await asyncio.shield(self._writer.submit(write))
+        except LmosError:
+            self._known.forget(key)
+            raise
 
-    def _forget(self, running: RunningTurn) -> asyncio.Future[None]:
-        # The row is looked at when this write has its turn: the one that sets it is before it in the queue.
-        forgotten = self._writer.submit(lambda connection: rows.forget_turn(connection, running.row))
-        forgotten.add_done_callback(_report)
-        return forgotten
+    async def close(self) -> None:
+        """Writes what waits."""
+        await self._writes.close()
 
-    def _close(self, key: TurnKey, written: asyncio.Future[None]) -> None:
-        error = written.exception()
-        if isinstance(error, StoreUnavailableError):
-            self._running.lose(key, error)
-        else:
-            self._running.close(key)
+    async def _fingerprint(self, key: TurnKey, conversation: KnownConversation) -> bytes | None:
+        """What is known of the request of a turn, None where the turn is new."""
+        if not conversation.all_turns and key.turn_id not in conversation.turns:
+            with conversation.held():
+                found = await self._stored.find_turn(key)
+            if found is not None:
+                return found.fingerprint
+        return conversation.turns.get(key.turn_id)
 
-    async def _ended_turn(self, key: TurnKey) -> TurnRow | None:
-        """The turn as it is in the file, or None where it runs or has to be looked at again."""
-        if self._running.find(key) is not None:
+    async def _ended_turn(self, key: TurnKey) -> int | None:
+        """The row of a turn that does not run, or None where it has to be looked at again.
+
+        Raises:
+            TurnNotFoundError: there is no such turn.
+        """
+        turn = await self._stored.find_turn(key)
+        if key in self._running:
             return None
-        turn = await self._readers.run(partial(rows.find_turn, key=key))
         if turn is None:
+            if conversation := self._known.find(key):
+                conversation.turns.pop(key.turn_id, None)
             raise turn_not_found(key)
         if not turn.running:
-            return turn
-        if self._running.find(key) is None:
-            await self._writer.submit(partial(end_broken_turn, turn=turn, now=self._now()))
+            return turn.row
+        await self._writer.submit(partial(end_broken_turn, turn=turn, now=self._now()))
+        self._known.forget(key)
         return None
 
-    async def _read_running(self, running: RunningTurn, after: int, up_to: int) -> Sequence[AgentEvent]:
-        return await self._read_events(running.row, after, up_to)
+    async def _read_running(self, turn: RunningTurn, after: int, _up_to: int) -> Sequence[bytes]:
+        found = await self._stored.events(turn.row, after)
+        return found[1] if found else ()
 
-    async def _read_events(self, row: int, after: int, up_to: int) -> Sequence[AgentEvent]:
-        return await self._readers.run(
-            lambda connection: rows.read_events(connection, row, after, up_to, _EVENTS_AT_ONCE)
-        )
+    def _settle(self, turn: RunningTurn) -> None:
+        """The last of a turn was written, or nothing of it ever will be."""
+        conversation = self._known.find(turn.key)
+        if turn.lost is not None:
+            _LOG.warning("turn %s is not in the conversation log: %s", turn.key.turn_id, turn.lost)
+            if conversation and not turn.row:
+                conversation.turns.pop(turn.key.turn_id, None)
+            if turn.beginning.durability is Durability.BEHIND and turn.end is None:
+                return  # it goes on without the log
+        self._drop(turn)
+        if turn.lost is not None:
+            self._known.forget(turn.key)
+
+    def _drop(self, turn: RunningTurn) -> None:
+        if self._running.get(turn.key) is turn:
+            del self._running[turn.key]
+            if conversation := self._known.find(turn.key):
+                conversation.open_turns -= 1
 
     def _keep_up(self) -> None:
         now = self._now()
         if now < self._next_upkeep:
             return
         self._next_upkeep = now + _UPKEEP_EVERY
-        self._running.forget_lost()
-        running = self._running.all()
+        self._known.forget_idle()
+        running = tuple(self._running.values())
 
         def keep_up(connection: sqlite3.Connection) -> bool:
             end_broken_turns(connection, running, now)
@@ -198,16 +231,12 @@ class SqliteTurnLog(SqliteConversations):
         self._writer.submit(keep_up).add_done_callback(self._kept_up)
 
     def _kept_up(self, done: asyncio.Future[bool]) -> None:
-        if _report(done) is None and done.result():
+        error = done.exception()
+        if error is not None:
+            _LOG.warning("the conversation log could not be kept in order: %s", error)
+        elif done.result():
             # There is more of it than goes into one transaction.
             self._next_upkeep = self._now()
-
-
-def _report(done: asyncio.Future[Any]) -> BaseException | None:  # Any: of every write, only its error is looked at
-    error = done.exception()
-    if error is not None:
-        _LOG.warning("the conversation log could not be kept in order: %s", error)
-    return error
 
 
 @asynccontextmanager
@@ -220,13 +249,15 @@ async def open_turn_log(
 
     Raises:
         StoreUnavailableError: the file cannot be opened or is no database.
-        EnvironmentFaultError: another process has it, it cannot be written, or a later version made it.
+        EnvironmentFaultError: another process has it, it cannot be written, or another version made it.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(sole_owner(path))
         connection = await asyncio.to_thread(_prepared, path, now(), keep_for)
         writer = await stack.enter_async_context(open_group_commit(connection))
-        yield SqliteTurnLog(writer, stack.enter_context(open_readers(path)), keep_for, now)
+        log = SqliteTurnLog(writer, stack.enter_context(open_readers(path)), keep_for, now)
+        stack.push_async_callback(log.close)
+        yield log
 
 
 def _prepared(path: Path, now: datetime, keep_for: timedelta) -> sqlite3.Connection:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from sys import maxsize
 from typing import TYPE_CHECKING
 
 from lmos_grpc.conversation import sqlite_rows as rows
 from lmos_grpc.conversation.turn_story import end_of_broken_turn
+from lmos_grpc.wire.framed_event import event_of, frame_of
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
     from datetime import datetime
 
-    from lmos_grpc.conversation.followers import RunningTurn
+    from lmos_grpc.conversation.running_turn import RunningTurn
     from lmos_grpc.conversation.sqlite_rows import TurnRow
 
 # So many go in one transaction, because everybody's writes wait for it.
@@ -29,15 +29,16 @@ def end_broken_turns(connection: sqlite3.Connection, running: Iterable[RunningTu
 
 
 def end_broken_turn(connection: sqlite3.Connection, turn: TurnRow, now: datetime) -> None:
-    """Ends a turn that nobody runs any more; one without an event is forgotten, so that a retry is a new turn."""
-    events = rows.read_events(connection, turn.row, 0, maxsize, -1)
+    """Ends a turn that nobody runs any more."""
+    events = [event_of(frame) for frame in rows.read_events(connection, turn.row)]
     if not events:
         rows.forget_turn(connection, turn.row)
         return
-    end = end_of_broken_turn(events, rows.get_state(connection, turn.conversation))
-    if rows.end_turn(connection, turn.row, end.outcome, end.responses, now):
-        rows.add_events(connection, turn.row, rows.event_rows(end.missing))
-        rows.set_state(connection, turn.conversation, end.state, now)
+    rest = end_of_broken_turn(events, rows.get_state(connection, turn.row))
+    if rows.end_turn(connection, turn.row, rest.outcome, rest.responses, now):
+        if rest.missing:
+            rows.add_chunk(connection, turn.row, rest.missing[0].sequence, [frame_of(each) for each in rest.missing])
+        rows.set_state(connection, turn.row, rest.state, now)
 
 
 def forget_old_conversations(connection: sqlite3.Connection, before: datetime) -> bool:

@@ -1,78 +1,65 @@
-"""What the turn log writes in one go, as functions of the writer's connection; each first checks, then writes."""
+"""What the turn log writes in one go, as functions of the writer's connection."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmos_grpc.conversation import sqlite_rows as rows
-from lmos_grpc.conversation.refusal import turn_not_found
-from lmos_grpc.conversation.sqlite_upkeep import end_broken_turn
 from lmos_grpc.conversation.turn_story import events_of, state_after_record
 from lmos_grpc.domain.event import Outcome
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
     from datetime import datetime
 
-    from lmos_grpc.conversation.followers import RunningTurn
-    from lmos_grpc.domain.conversation import ConversationState, TurnKey, TurnRecord
-    from lmos_grpc.domain.turn import Message, TurnRequest
+    from lmos_grpc.conversation.running_turn import RunningTurn, TurnEnd
+    from lmos_grpc.domain.conversation import TurnRecord
 
 
-def begin_turn(
-    connection: sqlite3.Connection, key: TurnKey, running: RunningTurn, request: TurnRequest, now: datetime
-) -> bytes | None:
-    """Takes a turn in and tells `running` its row, or gives the fingerprint of the turn that had its id before."""
-    known = rows.find_turn(connection, key)
-    if known is not None and known.running:
-        # It is no turn of this process, or it would not have come here.
-        end_broken_turn(connection, known, now)
-        known = rows.find_turn(connection, key)
-    if known is not None:
-        return known.fingerprint
-    conversation = rows.add_conversation(connection, key, request.context.channel, now)
-    running.row = rows.add_turn(connection, conversation, running.fingerprint, (key.turn_id, request.message, now))
-    return None
+@dataclass(frozen=True, slots=True)
+class TurnWrite:
+    """What is new of a turn: its events from a number on, and its end where it has one.
 
+    One at a time of a turn: the next one has to know the row that this one makes.
+    """
 
-def append_events(
-    connection: sqlite3.Connection, row: int, events: Sequence[tuple[int, bytes]], cut_after: int | None
-) -> None:
-    """Writes events of a turn, where `cut_after` says so in place of those that a cancelled call has left."""
-    if cut_after is not None:
-        rows.cut_events(connection, row, cut_after)
-    rows.add_events(connection, row, events)
+    turn: RunningTurn
+    first: int
+    events: list[bytes]
+    end: TurnEnd | None
 
+    @property
+    def last(self) -> int:
+        """The number of the last event."""
+        return self.first + len(self.events) - 1
 
-def finish_turn(
-    connection: sqlite3.Connection,
-    key: TurnKey,
-    last: int,
-    end: tuple[Outcome, tuple[Message, ...], ConversationState],
-    now: datetime,
-) -> None:
-    """Ends a turn whose last event has this number."""
-    turn = rows.find_turn(connection, key)
-    if turn is None:
-        raise turn_not_found(key)
-    outcome, responses, state = end
-    if rows.end_turn(connection, turn.row, outcome, responses, now):
-        rows.cut_events(connection, turn.row, last)
-        rows.set_state(connection, turn.conversation, state, now)
+    def __call__(self, connection: sqlite3.Connection) -> int:
+        """Writes; gives the row of the turn."""
+        row = self.turn.row or self._begin(connection)
+        if self.events:
+            rows.add_chunk(connection, row, self.first, self.events)
+        end = self.end
+        if end and rows.end_turn(connection, row, end.outcome, end.responses, end.at):
+            rows.set_state(connection, row, end.state, end.at)
+        return row
+
+    def _begin(self, connection: sqlite3.Connection) -> int:
+        key, began = self.turn.key, self.turn.beginning
+        conversation = rows.add_conversation(connection, key, began.request.context.channel, began.at)
+        return rows.add_turn(
+            connection, conversation, began.fingerprint, (key.turn_id, began.request.message, began.at)
+        )
 
 
 def record_turn(
     connection: sqlite3.Connection, record: TurnRecord, channel: str, fingerprint: bytes, now: datetime
-) -> bytes:
-    """Writes a whole turn where it is new; the fingerprint of the one that is in the log."""
-    known = rows.find_turn(connection, record.key)
-    if known is not None:
-        return known.fingerprint
+) -> None:
+    """Writes a whole turn that is new."""
     conversation = rows.add_conversation(connection, record.key, channel, now)
     turn = (record.key.turn_id, record.request, record.created_at)
     row = rows.add_turn(connection, conversation, fingerprint, turn)
-    rows.add_events(connection, row, rows.event_rows(events_of(record)))
+    for first, events in events_of(record):
+        rows.add_chunk(connection, row, first, events)
     rows.end_turn(connection, row, record.outcome or Outcome.COMPLETED, record.responses, record.ended_at or now)
-    rows.set_state(connection, conversation, state_after_record(rows.get_state(connection, conversation), record), now)
-    return fingerprint
+    rows.set_state(connection, row, state_after_record(rows.get_state(connection, row), record), now)

@@ -1,24 +1,32 @@
-"""The interface of the log that keeps every turn of a conversation."""
+"""What a log of conversations can do, whatever it is kept in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from lmos_grpc.domain.conversation import Durability
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from lmos_grpc.conversation.running_turn import RunningTurn
     from lmos_grpc.domain.conversation import Conversation, ConversationState, TurnKey, TurnRecord
-    from lmos_grpc.domain.event import AgentEvent, Outcome
+    from lmos_grpc.domain.event import Outcome
     from lmos_grpc.domain.turn import Message, TurnRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A turn that is in the log; `is_new` False means that its id came before, with the same request."""
+    """A turn that is in the log; `turn` is None where its id came before, with the same request."""
 
     key: TurnKey
-    is_new: bool
+    turn: RunningTurn | None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the turn is to be run."""
+        return self.turn is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,48 +38,39 @@ class TurnPage:
 
 
 class TurnLog(Protocol):
-    """Keeps the turns of conversations. What a call wrote is kept when it returns, as far as the log keeps anything.
+    """Keeps the turns of conversations. Events are bytes, as `lmos_grpc.wire.framed_event` makes them.
 
-    Every call sees one tenant only, the one that it names. Any of them raises StoreUnavailableError where the store
-    cannot be reached, and one that is cancelled has either written all of its part or nothing that anybody sees.
+    Every call sees one tenant only, the one that it names, and all that was said to the log before, whether or not it
+    is on the disk. Those that read or wait raise StoreUnavailableError where the store cannot be reached. What is kept
+    when the process is killed depends on the durability of the turn:
+
+    * `BEFORE_SHOWN`: whatever `RunningTurn.written` or a follower has told, and an end for which `finish` has returned;
+    * `BEHIND`: what is older than about a second. A turn of which nothing is kept is one that never was.
     """
 
-    async def begin(self, key: TurnKey, request: TurnRequest) -> Begun:
-        """Takes a turn into the log, and its conversation with it where that is new.
+    async def begin(self, key: TurnKey, request: TurnRequest, durability: Durability = Durability.BEHIND) -> Begun:
+        """Takes a turn on, to which events are then added. Others see it in lists once it has one.
 
         Raises:
             TurnConflictError: the turn id came before with another message, hint or answer.
         """
 
-    async def append(self, key: TurnKey, *events: AgentEvent) -> None:
-        """Writes the next events of a turn that this process began, and then shows them to those who follow it.
-
-        The numbers go on from the last event that was written. One call at a time per turn; several events in one
-        call cost little more than one. Where a call was cancelled, its numbers are free again.
-
-        Raises:
-            TurnNotFoundError: the turn was not begun here.
-            InternalError: a number is not the next one, the turn is over, or another call for the turn is at work.
-        """
-
     async def finish(
-        self, key: TurnKey, outcome: Outcome, responses: tuple[Message, ...], state: ConversationState
+        self, turn: RunningTurn, outcome: Outcome, responses: tuple[Message, ...], state: ConversationState
     ) -> None:
         """Ends a turn: how, what was answered, and what routing has to know next. A second time does nothing.
 
-        Of `state` the `turn_count` is not read: the log counts the turns that ended.
-
-        Raises:
-            TurnNotFoundError: there is no such turn.
+        Where the caller is cancelled, the end is kept all the same. Of `state` the `turn_count` is not read: the log
+        counts the turns that ended.
         """
 
-    async def abandon(self, key: TurnKey) -> None:
+    def abandon(self, turn: RunningTurn) -> None:
         """Forgets a turn that was refused before its first event: its id is free again.
 
-        Those who follow it get TurnNotFoundError. A turn that is not known, or has events, stays as it is.
+        Those who follow it get TurnNotFoundError. A turn that has events stays as it is.
         """
 
-    def follow(self, key: TurnKey, after_sequence: int) -> AsyncGenerator[AgentEvent, None]:
+    def follow(self, key: TurnKey, after_sequence: int) -> AsyncGenerator[bytes, None]:
         """The events of a turn after a number, those to come included, to the end of the turn.
 
         Raises:

@@ -19,6 +19,7 @@ from lmos_grpc.domain.event import (
 )
 from lmos_grpc.domain.turn import Message, Role, TextPart
 from lmos_grpc.errors import AgentStreamBrokenError
+from lmos_grpc.wire.framed_event import frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnEnd:
-    """How a turn ended, and the events that it still needs so that its followers see the end."""
+class Rest:
+    """How a broken turn ended, and the events that it still needs so that its followers see the end."""
 
     outcome: Outcome
     responses: tuple[Message, ...]
@@ -36,7 +37,7 @@ class TurnEnd:
     missing: tuple[AgentEvent, ...] = ()
 
 
-def end_of_broken_turn(events: Sequence[AgentEvent], before: ConversationState) -> TurnEnd:
+def end_of_broken_turn(events: Sequence[AgentEvent], before: ConversationState) -> Rest:
     """The end of a turn whose process died: what it said is kept, and its followers are told. `events` is not empty."""
     last = events[-1]
     texts: dict[Source, list[str]] = {}
@@ -59,8 +60,8 @@ def end_of_broken_turn(events: Sequence[AgentEvent], before: ConversationState) 
     speaker = agents[-1] if agents else Source(before.last_agent, capability=before.last_capability)
     state = ConversationState(speaker.agent, speaker.capability, question)
     if isinstance(last.body, TurnDone):
-        return TurnEnd(last.body.outcome, tuple(answers.values()), state)
-    return TurnEnd(Outcome.FAILED, tuple(answers.values()), state, _closing(last))
+        return Rest(last.body.outcome, tuple(answers.values()), state)
+    return Rest(Outcome.FAILED, tuple(answers.values()), state, _closing(last))
 
 
 def _closing(last: AgentEvent) -> tuple[AgentEvent, AgentEvent]:
@@ -71,22 +72,19 @@ def _closing(last: AgentEvent) -> tuple[AgentEvent, AgentEvent]:
     )
 
 
-def events_of(record: TurnRecord) -> tuple[AgentEvent, ...]:
-    """The events that can be told from a recorded turn, the last one with the number that the caller saw last.
+def events_of(record: TurnRecord) -> tuple[tuple[int, list[bytes]], ...]:
+    """The events that can be told from a recorded turn, those with dense numbers together with the first number.
 
     The pieces of the answer were not kept: the gap in the numbers tells so, and each message repeats its text.
+    The last event has the number that the caller saw last.
     """
     said = [(MessageDone(each), Source(each.agent)) for each in record.responses]
     last = max(record.last_sequence, len(said) + 2)
-    turn_id = record.key.turn_id
-    messages = (
-        AgentEvent(last - len(said) + place, turn_id, body, source) for place, (body, source) in enumerate(said)
-    )
-    return (
-        AgentEvent(1, turn_id, Accepted(record.key.conversation_id)),
-        *messages,
-        AgentEvent(last, turn_id, TurnDone(record.outcome or Outcome.COMPLETED)),
-    )
+    first, turn_id = last - len(said), record.key.turn_id
+    messages = [AgentEvent(first + place, turn_id, body, source) for place, (body, source) in enumerate(said)]
+    end = AgentEvent(last, turn_id, TurnDone(record.outcome or Outcome.COMPLETED))
+    begin = AgentEvent(1, turn_id, Accepted(record.key.conversation_id))
+    return (1, [frame_of(begin)]), (first, [frame_of(each) for each in (*messages, end)])
 
 
 def state_after_record(before: ConversationState, record: TurnRecord) -> ConversationState:

@@ -27,16 +27,6 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.turn import TurnRequest
 
 
-def event_to_bytes(event: AgentEvent) -> bytes:
-    """The event as it is kept."""
-    return event_to_wire(event).SerializeToString()
-
-
-def event_from_bytes(payload: bytes) -> AgentEvent:
-    """The event that was kept."""
-    return event_from_wire(event_pb.AgentEvent.FromString(payload))
-
-
 def message_to_bytes(message: Message) -> bytes:
     """The message as it is kept."""
     return message_to_wire(message).SerializeToString()
@@ -62,14 +52,14 @@ def question_to_bytes(question: OpenQuestion | None) -> bytes:
     if question is None:
         return b""
     source = Source(question.agent, capability=question.capability)
-    return event_to_bytes(AgentEvent(0, "", question.clarification, source))
+    return event_to_wire(AgentEvent(0, "", question.clarification, source)).SerializeToString()
 
 
 def question_from_bytes(payload: bytes) -> OpenQuestion | None:
     """The open question that was kept."""
     if not payload:
         return None
-    event = event_from_bytes(payload)
+    event = event_from_wire(event_pb.AgentEvent.FromString(payload))
     if not isinstance(event.body, Clarification):
         raise TypeError(f"an open question was kept as {type(event.body).__name__}")
     return OpenQuestion(event.body, event.source.agent, event.source.capability)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,13 @@ if TYPE_CHECKING:
 
     from lmos_grpc.domain.event import Clarification, Outcome
     from lmos_grpc.domain.turn import Message
+
+
+class Durability(Enum):
+    """When the log has what a turn says: on the disk before anybody sees it, or soon after."""
+
+    BEFORE_SHOWN = "before-shown"
+    BEHIND = "behind"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,42 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from lmos_grpc.domain.event import (
-    Accepted,
-    BranchOutcome,
-    Failure,
-    Handover,
-    Outcome,
-    Routed,
-    Source,
-    TurnDone,
-)
+from lmos_grpc.domain.event import BranchOutcome, Failure, Handover, Outcome, Routed, Source
 from lmos_grpc.domain.turn import MAX_ID_LENGTH, Message, Role, RouteHint, TextPart
-from lmos_grpc.errors import (
-    AgentProtocolViolationError,
-    DeadlineExceededError,
-    HandoverLimitError,
-    HandoverLoopError,
-    LmosError,
-)
-from lmos_grpc.orchestrator.agent_stream import agent_events
+from lmos_grpc.errors import DeadlineExceededError, HandoverLimitError, HandoverLoopError, LmosError
+from lmos_grpc.orchestrator.agent_call import AgentCall
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from lmos_grpc.agent_service import Emit
     from lmos_grpc.domain.decision import Decision, Target
-    from lmos_grpc.domain.event import (
-        Usage,
-    )
+    from lmos_grpc.domain.event import EventBody, Usage
     from lmos_grpc.domain.turn import TurnRequest
-    from lmos_grpc.orchestrator.agent_stream import AgentCaller
+    from lmos_grpc.orchestrator.agent_call import AgentCaller
+    from lmos_grpc.rpc import Inflow
+    from lmos_grpc.wire.framed_event import SaidEvent
 
 MAX_HANDOVERS = 5
+# What the mesh itself acts on.
+_CONTROL = frozenset({"handover", "error"})
 
 
 class Reroute(Protocol):
@@ -51,6 +36,23 @@ class Reroute(Protocol):
         Raises:
             LmosError: the handover leads to nobody.
         """
+
+
+class BranchEmit(Protocol):
+    """The methods of `Emit` that do not wait."""
+
+    @property
+    def full(self) -> bool:
+        """As `Emit.full`."""
+
+    def put(self, body: EventBody, source: Source, /) -> None:
+        """As `Emit.put`."""
+
+    def relay(self, event: SaidEvent, source: Source, /) -> None:
+        """As `Emit.relay`."""
+
+    def hold(self, inflow: Inflow) -> None:
+        """As `Emit.hold`."""
 
 
 @dataclass(slots=True)
@@ -75,57 +77,37 @@ class Branch:
         """Who works on the branch now."""
         return Source(self.target.agent, self.target.version, self.target.capability, self.number)
 
-    async def run(self, emit: Emit) -> None:
+    async def run(self, emit: BranchEmit) -> None:
         """Runs the branch to its end. A failure of the branch is emitted and kept, not raised."""
         try:
             async with asyncio.timeout(self.limit.total_seconds()):
                 outcome = await self._follow_handovers(emit)
         except TimeoutError:
             seconds = self.limit.total_seconds()
-            error = DeadlineExceededError(f"{self.target.agent} was not done within {seconds:.1f} s")
-            await self.fail(emit, error)
+            self._fail(emit, DeadlineExceededError(f"{self.target.agent} was not done within {seconds:.1f} s"))
         except LmosError as error:
-            await self.fail(emit, error)
+            self._fail(emit, error)
         else:
             self.outcome = BranchOutcome(self.source, outcome, self.outcome.error)
 
-    async def fail(self, emit: Emit, error: LmosError) -> None:
-        """Ends the branch as failed."""
+    def _fail(self, emit: BranchEmit, error: LmosError) -> None:
         self.outcome = BranchOutcome(self.source, Outcome.FAILED, error.detail)
-        await emit(Failure(error.detail), self.source)
+        emit.put(Failure(error.detail), self.source)
 
-    async def _follow_handovers(self, emit: Emit) -> Outcome:
+    async def _follow_handovers(self, emit: BranchEmit) -> Outcome:
         for _ in range(MAX_HANDOVERS + 1):
-            outcome, handover = await self._one_agent(emit)
-            if handover is None:
-                return outcome
-            await self._hand_over(handover, emit)
+            hearing = _Hearing(self, emit)
+            done = await AgentCall(self.caller, self.target, self._asked_of_target(), self.limit, hearing).run()
+            self.usages.append(done.usage)
+            if done.outcome is not Outcome.HANDED_OVER or hearing.handover is None:
+                return done.outcome
+            self._hand_over(hearing.handover, emit)
         raise HandoverLimitError(
             f"the turn was handed over more than {MAX_HANDOVERS} times, last by {self.target.agent}",
             agent=self.target.agent,
         )
 
-    async def _one_agent(self, emit: Emit) -> tuple[Outcome, Handover | None]:
-        handover: Handover | None = None
-        asked = self._asked_of_target()
-        async with aclosing(agent_events(self.caller, self.target, asked, self.limit)) as events:
-            async for event in events:
-                match event.body:
-                    case Accepted():
-                        raise AgentProtocolViolationError(
-                            f"{self.target.agent} accepted its turn twice", agent=self.target.agent
-                        )
-                    case TurnDone(outcome, usage):
-                        self.usages.append(usage)
-                        return outcome, handover if outcome is Outcome.HANDED_OVER else None
-                    case Handover() as wish:
-                        handover = wish
-                    case Failure(detail):
-                        self.outcome = BranchOutcome(self.source, Outcome.FAILED, detail)
-                await emit(event.body, self._source_of(event.source))
-        raise AssertionError  # agent_events ends with TurnDone, or raises
-
-    async def _hand_over(self, handover: Handover, emit: Emit) -> None:
+    def _hand_over(self, handover: Handover, emit: BranchEmit) -> None:
         visited = (*self.turn.context.visited, self.target.agent)
         if handover.agent in visited:
             raise HandoverLoopError(
@@ -143,7 +125,7 @@ class Branch:
         if not decision.targets:
             raise HandoverLoopError(f"nobody is left to take over from {self.target.agent}: {decision.reason}")
         self.turn, self.target = handed, decision.targets[0]
-        await emit(Routed(decision), self.source)
+        emit.put(Routed(decision), self.source)
 
     def _asked_of_target(self) -> TurnRequest:
         message = Message.from_user(self.target.text) if self.target.text else self.turn.message
@@ -157,8 +139,34 @@ class Branch:
         derived = f"{self.turn.turn_id}.{self.number}"
         return derived if len(derived) <= MAX_ID_LENGTH else hashlib.sha256(derived.encode()).hexdigest()
 
-    def _source_of(self, said: Source) -> Source:
-        return replace(self.source, capability=said.capability or self.target.capability)
+
+class _Hearing:
+    """Passes on what one agent says."""
+
+    def __init__(self, branch: Branch, emit: BranchEmit) -> None:
+        self._branch = branch
+        self._emit = emit
+        self._source = branch.source
+        self._default = branch.target.capability
+        self.handover: Handover | None = None
+
+    def __call__(self, event: SaidEvent, inflow: Inflow) -> None:
+        if event.kind in _CONTROL:
+            self._read(event.body())
+        capability = event.capability or self._default
+        if capability != self._source.capability:
+            self._source = replace(self._source, capability=capability)
+        emit = self._emit
+        emit.relay(event, self._source)
+        if emit.full:
+            emit.hold(inflow)
+
+    def _read(self, body: EventBody) -> None:
+        match body:
+            case Handover():
+                self.handover = body
+            case Failure(detail):
+                self._branch.outcome = BranchOutcome(self._branch.source, Outcome.FAILED, detail)
 
 
 def _summary(handover: Handover, agent: str) -> tuple[Message, ...]:

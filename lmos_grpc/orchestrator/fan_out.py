@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
-from lmos_grpc.domain.event import Clarification, EventBody, Failure, Handover, MessageDone, Source, TextDelta
+from lmos_grpc.domain.event import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lmos_grpc.agent_service import Emit
+    from lmos_grpc.domain.event import EventBody, Source
     from lmos_grpc.orchestrator.branch import Branch
+    from lmos_grpc.rpc import Inflow
+    from lmos_grpc.wire.framed_event import SaidEvent
 
-# So many events of all branches together may wait for the caller; then the agents wait.
-_WAITING_EVENTS = 32
 # So many status events a branch of a race may hold back before it answers.
 _HELD_BACK = 32
-
-_Merged = tuple[EventBody, Source]
-_SELF = Source()
+_ANSWERS = frozenset({"text_delta", "message", "clarification"})
+_NOT_OF_THE_LOSERS = frozenset({"error", "handover"})
 
 
 async def run_all(branches: Sequence[Branch], emit: Emit) -> None:
     """Runs all branches to their ends; one that fails does not disturb the others."""
-    merged = _Merge(len(branches))
     async with asyncio.TaskGroup() as group:
         for branch in branches:
-            group.create_task(merged.run(branch, merged.put))
-        await merged.drain(emit)
+            group.create_task(branch.run(emit))
 
 
 async def run_first(branches: Sequence[Branch], emit: Emit) -> Branch | None:
@@ -36,43 +36,12 @@ async def run_first(branches: Sequence[Branch], emit: Emit) -> Branch | None:
 
     Returns the winner, or None where no branch answered.
     """
-    merged = _Merge(len(branches))
     race = _Race()
     async with asyncio.TaskGroup() as group:
         for branch in branches:
-            task = group.create_task(merged.run(branch, _Runner(branch, race, merged).put))
+            task = group.create_task(branch.run(_Runner(branch.number, race, emit)))
             race.tasks[branch.number] = task
-        await merged.drain(emit)
     return next((branch for branch in branches if branch.number == race.winner), None)
-
-
-class _Merge:
-    """Takes the events of several tasks in order and gives them to one, which alone writes to the caller."""
-
-    def __init__(self, running: int) -> None:
-        self._running = running
-        # Bounded by the semaphore and not by the queue, because the end of a cancelled branch must never wait.
-        self._room = asyncio.Semaphore(_WAITING_EVENTS)
-        self._events: asyncio.Queue[_Merged | None] = asyncio.Queue()
-
-    async def put(self, body: EventBody, source: Source = _SELF, /) -> None:
-        await self._room.acquire()
-        self._events.put_nowait((body, source))
-
-    async def run(self, branch: Branch, emit: Emit) -> None:
-        try:
-            await branch.run(emit)
-        finally:
-            self._events.put_nowait(None)
-
-    async def drain(self, emit: Emit) -> None:
-        while self._running:
-            event = await self._events.get()
-            if event is None:
-                self._running -= 1
-                continue
-            self._room.release()
-            await emit(*event)
 
 
 class _Race:
@@ -95,18 +64,31 @@ class _Race:
 class _Runner:
     """Holds a branch's events back until it answers, which decides the race."""
 
-    def __init__(self, branch: Branch, race: _Race, merged: _Merge) -> None:
-        self._branch = branch
+    def __init__(self, number: int, race: _Race, emit: Emit) -> None:
+        self._number = number
         self._race = race
-        self._merged = merged
-        self._held: list[_Merged] = []
+        self._emit = emit
+        self._held: deque[Callable[[], None]] = deque(maxlen=_HELD_BACK)
 
-    async def put(self, body: EventBody, source: Source = _SELF, /) -> None:
-        if self._race.winner == self._branch.number:
-            await self._merged.put(body, source)
-        elif isinstance(body, TextDelta | MessageDone | Clarification) and self._race.won_by(self._branch.number):
-            for event in self._held:
-                await self._merged.put(*event)
-            await self._merged.put(body, source)
-        elif not isinstance(body, Failure | Handover):
-            self._held = [*self._held[-_HELD_BACK + 1 :], (body, source)]
+    @property
+    def full(self) -> bool:
+        return self._emit.full
+
+    def hold(self, inflow: Inflow) -> None:
+        self._emit.hold(inflow)
+
+    def put(self, body: EventBody, source: Source, /) -> None:
+        if self._race.winner == self._number:
+            self._emit.put(body, source)
+        elif not isinstance(body, Failure):
+            self._held.append(partial(self._emit.put, body, source))
+
+    def relay(self, event: SaidEvent, source: Source, /) -> None:
+        if self._race.winner == self._number:
+            self._emit.relay(event, source)
+        elif event.kind in _ANSWERS and self._race.won_by(self._number):
+            while self._held:
+                self._held.popleft()()
+            self._emit.relay(event, source)
+        elif event.kind not in _NOT_OF_THE_LOSERS:
+            self._held.append(partial(self._emit.relay, event, source))

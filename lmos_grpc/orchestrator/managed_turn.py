@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         BranchOutcome,
     )
     from lmos_grpc.domain.turn import TurnRequest
-    from lmos_grpc.orchestrator.agent_stream import AgentCaller
+    from lmos_grpc.orchestrator.agent_call import AgentCaller
     from lmos_grpc.orchestrator.branch import Reroute
 
 # Ends that are an answer, if perhaps not the last word.
@@ -54,44 +54,44 @@ class ManagedTurn:
 
     async def __call__(self, emit: Emit, /) -> None:
         """Works on the turn until it is done."""
-        await emit(Routed(self.decision))
+        emit.put(Routed(self.decision))
         if self.decision.mode is DecisionMode.CLARIFICATION:
-            await self._ask_back(emit)
+            self._ask_back(emit)
         elif not self.decision.targets:
-            await self._abstain(emit)
+            self._abstain(emit)
         else:
             await self._run_branches(emit)
 
-    async def _ask_back(self, emit: Emit) -> None:
+    def _ask_back(self, emit: Emit) -> None:
         options = tuple(_option(each, self.label(each)) for each in self.decision.candidates if each.chosen)
         question = phrase("clarify", self.turn.user.locale)
-        await emit(Clarification(uuid.uuid4().hex, question, options))
-        await emit(TurnDone(Outcome.INPUT_REQUIRED))
+        emit.put(Clarification(uuid.uuid4().hex, question, options))
+        emit.put(TurnDone(Outcome.INPUT_REQUIRED))
 
-    async def _abstain(self, emit: Emit) -> None:
+    def _abstain(self, emit: Emit) -> None:
         text = phrase("abstain", self.turn.user.locale)
-        await emit(MessageDone(Message(Role.AGENT, (TextPart(text),), turn_id=self.turn.turn_id)))
-        await emit(TurnDone(Outcome.ABSTAINED))
+        emit.put(MessageDone(Message(Role.AGENT, (TextPart(text),), turn_id=self.turn.turn_id)))
+        emit.put(TurnDone(Outcome.ABSTAINED))
 
     async def _run_branches(self, emit: Emit) -> None:
         branches = self._branches()
         match branches, self.decision.strategy.kind:
             case [branch], _:
                 await branch.run(emit)
-                await emit(TurnDone(branch.outcome.outcome, _total(branch.usages)))
+                emit.put(TurnDone(branch.outcome.outcome, _total(branch.usages)))
             case _, StrategyKind.FIRST:
                 winner = await run_first(branches, emit)
-                await self._end(emit, branches, winner.outcome.outcome if winner else Outcome.FAILED)
+                self._end(emit, branches, winner.outcome.outcome if winner else Outcome.FAILED)
             case _:
                 await run_all(branches, emit)
-                await self._end(emit, branches, _together([branch.outcome for branch in branches]))
+                self._end(emit, branches, _together([branch.outcome for branch in branches]))
 
-    async def _end(self, emit: Emit, branches: Sequence[Branch], outcome: Outcome) -> None:
+    def _end(self, emit: Emit, branches: Sequence[Branch], outcome: Outcome) -> None:
         outcomes = tuple(branch.outcome for branch in branches)
         if outcome is Outcome.FAILED:
-            await emit(Failure(_nobody(outcomes).detail))
+            emit.put(Failure(_nobody(outcomes).detail))
         usage = _total(each for branch in branches for each in branch.usages)
-        await emit(TurnDone(outcome, usage, outcomes))
+        emit.put(TurnDone(outcome, usage, outcomes))
 
     def _branches(self) -> list[Branch]:
         # Less one more margin than the turn itself, so that what has arrived can still be delivered.

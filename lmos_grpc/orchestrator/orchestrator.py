@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lmos_grpc.conversation import TurnLog
     from lmos_grpc.domain.decision import Candidate, Decision
     from lmos_grpc.domain.turn import Message, TurnRequest
-    from lmos_grpc.orchestrator.agent_stream import AgentCaller
+    from lmos_grpc.orchestrator.agent_call import AgentCaller
     from lmos_grpc.routing import LaneChoice
 
 

@@ -14,8 +14,8 @@ from lmos_grpc.rpc.metadata import (
     context_from_metadata,
     context_to_metadata,
 )
+from lmos_grpc.rpc.push import Inflow, Outlet, outlet, receive
 from lmos_grpc.rpc.server import RunningServer, serve
-from lmos_grpc.rpc.writing import write
 
 __all__ = [
     "CHANNEL_HEADER",
@@ -25,6 +25,8 @@ __all__ = [
     "TENANT_HEADER",
     "VISITED_HEADER",
     "ErrorMappingInterceptor",
+    "Inflow",
+    "Outlet",
     "RunningServer",
     "calling",
     "child_timeout",
@@ -32,8 +34,9 @@ __all__ = [
     "context_to_metadata",
     "error_from_call",
     "open_channel",
+    "outlet",
+    "receive",
     "require_safe_address",
     "serve",
     "time_left",
-    "write",
 ]

@@ -13,13 +13,12 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmos_grpc.conversation import open_turn_log
 from lmos_grpc.domain.conversation import ConversationState, TurnKey
 from lmos_grpc.domain.event import Outcome
-from tests.fakes.turn_logs import accepted, asks, done, says, word
+from tests.fakes.turn_logs import accepted, asks, done, open_keyed_log, says, word
 
 if TYPE_CHECKING:
-    from lmos_grpc.conversation import TurnLog
+    from tests.fakes.turn_logs import KeyedLog
 
 TURNS = 20
 _EVENTS = 25
@@ -29,7 +28,7 @@ def _tell(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
-async def _converse(log: TurnLog, place: int, name: str) -> None:
+async def _converse(log: KeyedLog, place: int, name: str) -> None:
     for turn in count():
         key = TurnKey("de", f"c{place}", f"{name}-{turn}")
         await log.begin(key, asks())
@@ -45,7 +44,7 @@ async def _converse(log: TurnLog, place: int, name: str) -> None:
 
 
 async def _write(file: Path, name: str) -> None:
-    async with open_turn_log(file) as log, asyncio.TaskGroup() as group:
+    async with open_keyed_log(file) as log, asyncio.TaskGroup() as group:
         for place in range(TURNS):
             group.create_task(_converse(log, place, name))
 

@@ -16,12 +16,12 @@ from lmos_grpc.domain.instance import Instance, Lease, RegistryUpdate, SnapshotP
 from lmos_grpc.rpc import open_channel, serve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import timedelta
 
     from lmos_grpc.agent_service import Emit, TurnWork
-    from lmos_grpc.domain.event import AgentEvent
     from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.rpc import Inflow
 
     Script = Callable[[TurnRequest, Emit], Awaitable[None]]
 
@@ -110,10 +110,15 @@ class DirectCaller:
     def __init__(self, clients: dict[str, AgentClient]) -> None:
         self._clients = clients
 
-    def invoke(
-        self, turn: TurnRequest, *, route: str = "", timeout: timedelta | None = None
-    ) -> AsyncGenerator[AgentEvent, None]:
-        return self._clients[route].invoke(turn, route=route, timeout=timeout)
+    def receive(
+        self,
+        turn: TurnRequest,
+        on_message: Callable[[bytes], None],
+        *,
+        route: str = "",
+        timeout: timedelta | None = None,
+    ) -> Inflow:
+        return self._clients[route].receive(turn, on_message, route=route, timeout=timeout)
 
 
 @asynccontextmanager

@@ -11,17 +11,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmos_grpc.conversation import open_turn_log
 from lmos_grpc.domain.conversation import TurnKey
 from lmos_grpc.domain.event import Accepted, Failure, Outcome, TextDelta, TurnDone
 from lmos_grpc.domain.failure import Reason
-from tests.fakes.turn_logs import follow, numbers
+from tests.fakes.turn_logs import follow, numbers, open_keyed_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from lmos_grpc.conversation import TurnLog
     from lmos_grpc.domain.conversation import TurnRecord
+    from tests.fakes.turn_logs import KeyedLog
 
 ROOT = Path(__file__).parents[2]
 DEATHS = 40
@@ -65,7 +64,7 @@ async def killed_after(writer: asyncio.subprocess.Process, file: Path, name: str
     return acknowledged
 
 
-async def check_turn(log: TurnLog, key: TurnKey, acknowledged: int) -> None:
+async def check_turn(log: KeyedLog, key: TurnKey, acknowledged: int) -> None:
     events = await follow(log, key)
     assert numbers(events) == list(range(1, len(events) + 1)), "an event is lost or doubled"
     assert len(events) >= acknowledged, "an acknowledged event is lost"
@@ -86,13 +85,13 @@ async def test_no_acknowledged_event_is_lost_or_doubled_when_the_process_is_kill
     async with asyncio.timeout(LIMIT), forking_writer() as writer:
         for death in range(DEATHS):
             acknowledged = await killed_after(writer, file, str(death), chance.randrange(1, 1_500))
-            async with open_turn_log(file) as log:
+            async with open_keyed_log(file) as log:
                 for key, sequence in acknowledged.items():
                     await check_turn(log, key, sequence)
                 await check_list(log, acknowledged)
 
 
-async def check_list(log: TurnLog, acknowledged: dict[TurnKey, int]) -> None:
+async def check_list(log: KeyedLog, acknowledged: dict[TurnKey, int]) -> None:
     for conversation in {key.conversation_id for key in acknowledged}:
         listed: list[TurnRecord] = []
         token = ""

@@ -15,7 +15,7 @@ from lmos.agent.v1 import message_pb2
 from lmos.conversation.v1 import conversation_service_pb2 as pb
 from lmos.conversation.v1.conversation_service_pb2_grpc import ConversationServiceStub
 
-from lmos_grpc.conversation import CONVERSATION_SERVICE, add_conversation_service, open_turn_log
+from lmos_grpc.conversation import CONVERSATION_SERVICE, add_conversation_service
 from lmos_grpc.domain.conversation import ConversationState
 from lmos_grpc.domain.event import Outcome
 from lmos_grpc.domain.turn import CallContext
@@ -27,7 +27,19 @@ from lmos_grpc.errors import (
     TurnNotFoundError,
 )
 from lmos_grpc.rpc import calling, context_to_metadata, open_channel, serve
-from tests.fakes.turn_logs import KEY, LIMIT, HandTime, accepted, asks, done, follow, numbers, run_turn, word
+from tests.fakes.turn_logs import (
+    KEY,
+    LIMIT,
+    HandTime,
+    accepted,
+    asks,
+    done,
+    follow,
+    numbers,
+    open_keyed_log,
+    run_turn,
+    word,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,6 +48,7 @@ if TYPE_CHECKING:
     from lmos.conversation.v1.conversation_service_pb2_grpc import ConversationServiceAsyncStub
 
     from lmos_grpc.conversation import TurnLog
+    from tests.fakes.turn_logs import KeyedLog
 
 DE = context_to_metadata(CallContext(tenant="de", channel="ivr"))
 PL = context_to_metadata(CallContext(tenant="pl"))
@@ -65,14 +78,14 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def log(file: Path, now: HandTime) -> AsyncIterator[TurnLog]:
-    async with open_turn_log(file, now=now) as log:
+async def log(file: Path, now: HandTime) -> AsyncIterator[KeyedLog]:
+    async with open_keyed_log(file, now=now) as log:
         yield log
 
 
 @pytest.fixture
-async def service(log: TurnLog, now: HandTime) -> AsyncIterator[ConversationServiceAsyncStub]:
-    async with serving(log, now) as service:
+async def service(log: KeyedLog, now: HandTime) -> AsyncIterator[ConversationServiceAsyncStub]:
+    async with serving(log.log, now) as service:
         yield service
 
 
@@ -92,12 +105,14 @@ def recorded(text: str = "hi", **more: object) -> pb.RecordTurnRequest:
 
 
 async def test_a_conversation_is_given_with_its_turns(
-    log: TurnLog, service: ConversationServiceAsyncStub, now: HandTime
+    log: KeyedLog, service: ConversationServiceAsyncStub, now: HandTime
 ) -> None:
     began = now()
     await run_turn(log)
     now.advance(timedelta(seconds=1))
-    await log.begin(replace(KEY, turn_id="2"), asks())
+    second_key = replace(KEY, turn_id="2")
+    await log.begin(second_key, asks())
+    await log.append(second_key, accepted(second_key))
     found = (await service.GetConversation(pb.GetConversationRequest(conversation_id="c"), metadata=DE)).conversation
     assert (found.conversation_id, found.channel, found.turn_count, found.last_agent) == ("c", "web", 1, "billing")
     assert found.create_time.ToDatetime() == began.replace(tzinfo=None)
@@ -107,9 +122,9 @@ async def test_a_conversation_is_given_with_its_turns(
     assert (second.outcome, second.HasField("end_time")) == (event_pb.OUTCOME_UNSPECIFIED, False)
 
 
-async def test_turns_come_in_pages(log: TurnLog, service: ConversationServiceAsyncStub) -> None:
+async def test_turns_come_in_pages(log: KeyedLog, service: ConversationServiceAsyncStub) -> None:
     for turn in range(60):
-        await log.begin(replace(KEY, turn_id=str(turn)), asks())
+        await run_turn(log, replace(KEY, turn_id=str(turn)))
     request = pb.ListTurnsRequest(conversation_id="c")
     first = await service.ListTurns(request, metadata=DE)
     request.page_token = first.next_page_token
@@ -119,7 +134,7 @@ async def test_turns_come_in_pages(log: TurnLog, service: ConversationServiceAsy
 
 
 async def test_a_caller_that_lost_its_stream_resumes_and_sees_the_rest_as_it_comes(
-    log: TurnLog, service: ConversationServiceAsyncStub
+    log: KeyedLog, service: ConversationServiceAsyncStub
 ) -> None:
     await log.begin(KEY, asks())
     await log.append(KEY, accepted(), word(2))
@@ -134,15 +149,15 @@ async def test_a_caller_that_lost_its_stream_resumes_and_sees_the_rest_as_it_com
 
 
 async def test_a_caller_resumes_after_the_mesh_restarted(file: Path, now: HandTime) -> None:
-    async with open_turn_log(file, now=now) as log:
+    async with open_keyed_log(file, now=now) as log:
         await log.begin(KEY, asks())
         await log.append(KEY, accepted(), word(2))
-    async with open_turn_log(file, now=now) as log, serving(log, now) as service:
+    async with open_keyed_log(file, now=now) as log, serving(log.log, now) as service:
         assert await resume(service, after=1) == [2, 3, 4]
 
 
 async def test_a_resumed_caller_is_told_when_the_turn_is_given_up(
-    log: TurnLog, service: ConversationServiceAsyncStub
+    log: KeyedLog, service: ConversationServiceAsyncStub
 ) -> None:
     await log.begin(KEY, asks())
     async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as group:
@@ -160,15 +175,15 @@ async def refusal_of(call: object) -> Exception | None:
     return None
 
 
-async def until_followed(log: TurnLog, *, by: int) -> None:
-    running = log._running.find(KEY)  # type: ignore[attr-defined] # no public surface shows who follows
+async def until_followed(log: KeyedLog, *, by: int) -> None:
+    running = log.turns[KEY]  # no public surface shows who follows
     async with asyncio.timeout(LIMIT):
         while running._followers != by:  # noqa: ASYNC110 - a call arrives and leaves without an event of ours
             await asyncio.sleep(0.001)
 
 
 async def test_an_idle_resumed_call_leaves_nothing_behind_when_it_is_cancelled(
-    log: TurnLog, service: ConversationServiceAsyncStub
+    log: KeyedLog, service: ConversationServiceAsyncStub
 ) -> None:
     await log.begin(KEY, asks())
     await log.append(KEY, accepted())
@@ -179,7 +194,7 @@ async def test_an_idle_resumed_call_leaves_nothing_behind_when_it_is_cancelled(
 
 
 async def test_a_turn_that_ran_elsewhere_is_recorded_once(
-    log: TurnLog, service: ConversationServiceAsyncStub, now: HandTime
+    log: KeyedLog, service: ConversationServiceAsyncStub, now: HandTime
 ) -> None:
     for _ in range(2):
         await service.RecordTurn(recorded(), metadata=DE)
@@ -212,7 +227,7 @@ async def test_a_turn_that_cannot_be_recorded_is_refused_by_the_name_of_the_fiel
     assert refused.value.metadata == {"field": field}
 
 
-async def test_what_cannot_be_read_is_refused(log: TurnLog, service: ConversationServiceAsyncStub) -> None:
+async def test_what_cannot_be_read_is_refused(log: KeyedLog, service: ConversationServiceAsyncStub) -> None:
     await run_turn(log)
     with pytest.raises(InvalidRequestError), calling():
         await service.GetConversation(pb.GetConversationRequest(), metadata=DE)
@@ -224,7 +239,7 @@ async def test_what_cannot_be_read_is_refused(log: TurnLog, service: Conversatio
         await resume(service, after=-1)
 
 
-async def test_no_call_reaches_another_tenant(log: TurnLog, service: ConversationServiceAsyncStub) -> None:
+async def test_no_call_reaches_another_tenant(log: KeyedLog, service: ConversationServiceAsyncStub) -> None:
     await run_turn(log)
     with pytest.raises(ConversationNotFoundError), calling():
         await service.GetConversation(pb.GetConversationRequest(conversation_id="c"), metadata=PL)

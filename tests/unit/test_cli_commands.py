@@ -10,8 +10,13 @@ import pytest
 from lmos_grpc.cli.app import lmos, run_command
 from lmos_grpc.cli.duration_option import to_timedelta
 from lmos_grpc.cli.exit_code import ExitCode, exit_code_of
-from lmos_grpc.cli.running import ungrouped
-from lmos_grpc.errors import EnvironmentFaultError, InvalidConfigurationError, UnknownAgentError, UnreachableError
+from lmos_grpc.errors import (
+    EnvironmentFaultError,
+    InvalidConfigurationError,
+    UnknownAgentError,
+    UnreachableError,
+    ungrouped,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -92,10 +92,11 @@ def test_a_note_that_cannot_be_read_is_none(text: str, tmp_path: Path) -> None:
     assert read_note(tmp_path) is None
 
 
-async def test_the_line_to_agents_says_that_the_mesh_starts_until_it_is_connected() -> None:
+def test_the_line_to_agents_says_that_the_mesh_starts_until_it_is_connected() -> None:
+    messages: list[bytes] = []
     line = AgentLine(start_tracing("test", endpoint=None, instance_id="1").tracer)
     with pytest.raises(MeshStartingError, match="Envoy is not ready"):
-        await anext(line.invoke(TurnRequest(Message.from_user("hello"))))
+        line.receive(TurnRequest(Message.from_user("hello")), messages.append)
 
 
 def test_what_is_not_set_for_a_mesh_takes_free_ports(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from lmos_grpc.cli.agent_loader import load_agent
 from lmos_grpc.cli.exit_code import ExitCode
 from lmos_grpc.cli.mesh.whereabouts import find_mesh
 from lmos_grpc.cli.options import pass_invocation
-from lmos_grpc.cli.running import beside, stop_signals, ungrouped
+from lmos_grpc.cli.running import beside, stop_signals
 from lmos_grpc.cli.running import run as run_to_the_end
 from lmos_grpc.cli.view.agent_view import key_text
+from lmos_grpc.errors import ungrouped
 from lmos_grpc.sdk import AgentSettings, ModelSettings, serve_agent
 
 if TYPE_CHECKING:

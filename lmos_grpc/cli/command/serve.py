@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--traces", metavar="HOST:PORT", help="The same for the trace store [default: 127.0.0.1:4317].")
 @click.option("--router", metavar="HOST:PORT", help="Of the express lane, beside it [default: 127.0.0.1:9204].")
 @options.express_lane
+@options.durable
 @options.at_edge
 @options.at_internal
 @options.in_state

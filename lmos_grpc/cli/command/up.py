@@ -35,6 +35,7 @@ _STYLES = {"+": "green", "-": "yellow", "~": "yellow", "!": "red"}
 @click.option("--no-agents", is_flag=True, help="Start none: agents register themselves.")
 @click.option("--fallback-agent", metavar="NAME", help="Who gets the turns that fit nobody.")
 @options.express_lane
+@options.durable
 @options.as_json
 @options.everywhere
 @pass_invocation

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.errors import MeshStartingError
 from lmos_grpc.rpc import open_channel
-from lmos_grpc.telemetry import client_interceptors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from datetime import timedelta
 
     from opentelemetry.trace import Tracer
 
-    from lmos_grpc.domain.event import AgentEvent
     from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.rpc import Inflow
 
 
 class AgentLine:
@@ -30,24 +29,26 @@ class AgentLine:
     @asynccontextmanager
     async def connected(self, internal: str) -> AsyncIterator[None]:
         """Holds the line open while the block runs."""
-        interceptors = client_interceptors(self._tracer, address=internal)
-        async with open_channel(internal, interceptors=interceptors) as channel:
-            self._client = AgentClient(channel)
+        async with open_channel(internal) as channel:
+            self._client = AgentClient(channel, tracer=self._tracer, address=internal)
             try:
                 yield
             finally:
                 self._client = None
 
-    async def invoke(
-        self, turn: TurnRequest, *, route: str = "", timeout: timedelta | None = None
-    ) -> AsyncGenerator[AgentEvent, None]:
-        """As `AgentClient.invoke`.
+    def receive(
+        self,
+        turn: TurnRequest,
+        on_message: Callable[[bytes], None],
+        *,
+        route: str = "",
+        timeout: timedelta | None = None,
+    ) -> Inflow:
+        """As `AgentClient.receive`.
 
         Raises:
-            LmosError: the call failed, or there is no line yet.
+            MeshStartingError: there is no line yet.
         """
         if self._client is None:
             raise MeshStartingError("the mesh is starting: Envoy is not ready yet; try again in a second")
-        async with aclosing(self._client.invoke(turn, route=route, timeout=timeout)) as events:
-            async for event in events:
-                yield event
+        return self._client.receive(turn, on_message, route=route, timeout=timeout)

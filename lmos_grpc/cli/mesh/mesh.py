@@ -17,9 +17,9 @@ from lmos_grpc.cli.mesh.sample_agents import agent_commands
 from lmos_grpc.cli.mesh.telemetry_part import TelemetryPart
 from lmos_grpc.cli.mesh.traces_part import run_traces
 from lmos_grpc.cli.mesh.whereabouts import Whereabouts, noted
-from lmos_grpc.cli.running import beside, ungrouped
+from lmos_grpc.cli.running import beside
 from lmos_grpc.clients.live_view import LiveView, keep_in_step
-from lmos_grpc.errors import EnvironmentFaultError
+from lmos_grpc.errors import EnvironmentFaultError, ungrouped
 from lmos_grpc.routing import ExpressLane
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ async def run_mesh(
             await enter(beside(keep_in_step(view, discovery.registry)))
             await view.wait_synced()
             ads = await enter(run_control_plane(view, ANY, telemetry))
-            orchestrator = await enter(run_orchestrator(settings.state, ANY, view, telemetry, settings.routing))
+            orchestrator = await enter(
+                run_orchestrator(settings.state, ANY, view, telemetry, settings.routing, turns=settings.turns)
+            )
             express = await _open_express_lane(stack, settings, view, orchestrator, telemetry)
             upstreams = Upstreams(
                 ads=ads.address,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lmos_grpc.agent_service import AGENT_SERVICE, MeteredRunner, TurnExecutor, add_agent_service
+from lmos_grpc.agent_service import AGENT_SERVICE, LimitedRunner, MeteredRunner, TurnExecutor, add_agent_service
 from lmos_grpc.cli.mesh.agent_line import AgentLine
 from lmos_grpc.conversation import CONVERSATION_SERVICE, add_conversation_service, open_turn_log
 from lmos_grpc.discovery import DISCOVERY_SERVICE
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from lmos_grpc.cli.mesh.telemetry_part import TelemetryPart
+    from lmos_grpc.cli.mesh.turn_settings import TurnSettings
     from lmos_grpc.clients.live_view import LiveView
     from lmos_grpc.conversation import TurnLog
     from lmos_grpc.routing import RoutingSettings
@@ -45,7 +46,13 @@ class RunningOrchestrator:
 
 @asynccontextmanager
 async def run_orchestrator(
-    state: Path, address: str, view: LiveView, telemetry: TelemetryPart, routing: RoutingSettings
+    state: Path,
+    address: str,
+    view: LiveView,
+    telemetry: TelemetryPart,
+    routing: RoutingSettings,
+    *,
+    turns: TurnSettings,
 ) -> AsyncIterator[RunningOrchestrator]:
     """Serves AgentService, OrchestratorService and ConversationService at `address`."""
     async with (
@@ -56,23 +63,18 @@ async def run_orchestrator(
         line = AgentLine(tracing.tracer)
         with closing(Router(view, settings=routing)) as router:
             orchestrator = Orchestrator(router, view, log, line)
+            runner = MeteredRunner(LimitedRunner(orchestrator, turns.max_turns), telemetry.metrics)
+            executor = TurnExecutor(runner, log, endings, durability=lambda _: turns.durability)
             async with serve(
                 address,
-                register=lambda server: _add_services(server, orchestrator, log, endings, telemetry),
+                register=lambda server: _add_services(server, orchestrator, log, executor),
                 services=PUBLIC_SERVICES,
                 interceptors=[ServerTracingInterceptor(tracing.tracer)],
             ) as server:
                 yield RunningOrchestrator(server, line, router, log)
 
 
-def _add_services(
-    server: grpc.aio.Server,
-    orchestrator: Orchestrator,
-    log: TurnLog,
-    endings: asyncio.TaskGroup,
-    telemetry: TelemetryPart,
-) -> None:
-    executor = TurnExecutor(MeteredRunner(orchestrator, telemetry.metrics), log, endings)
+def _add_services(server: grpc.aio.Server, orchestrator: Orchestrator, log: TurnLog, executor: TurnExecutor) -> None:
     add_agent_service(server, executor, orchestrator.card)
     add_orchestrator_service(server, orchestrator)
     add_conversation_service(server, log)

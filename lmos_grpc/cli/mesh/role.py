@@ -15,9 +15,10 @@ from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
 from lmos_grpc.cli.mesh.orchestrator_part import run_orchestrator
 from lmos_grpc.cli.mesh.telemetry_part import TelemetryPart
 from lmos_grpc.cli.mesh.traces_part import run_traces
-from lmos_grpc.cli.running import beside, ungrouped
+from lmos_grpc.cli.running import beside
 from lmos_grpc.clients.discovery_client import DiscoveryClient
 from lmos_grpc.clients.live_view import LiveView, keep_in_step
+from lmos_grpc.errors import ungrouped
 from lmos_grpc.routing import ExpressLane
 from lmos_grpc.rpc import open_channel, require_safe_address
 
@@ -93,7 +94,7 @@ async def _orchestrator(
     address = _checked(settings, settings.serve.orchestrator)
     async with (
         _remote_view(settings, telemetry) as view,
-        run_orchestrator(mesh.state, address, view, telemetry, mesh.routing) as orchestrator,
+        run_orchestrator(mesh.state, address, view, telemetry, mesh.routing, turns=mesh.turns) as orchestrator,
         orchestrator.line.connected(mesh.internal),
         AsyncExitStack() as stack,
     ):

@@ -15,6 +15,8 @@ VARIABLES = {
     "LMOS_STATE": "mesh.state",
     "LMOS_FALLBACK_AGENT": "mesh.fallback_agent",
     "LMOS_EXPRESS": "mesh.express",
+    "LMOS_DURABILITY": "mesh.durability",
+    "LMOS_MAX_TURNS": "mesh.max_turns",
     "LMOS_INSECURE_LISTEN": "mesh.insecure_listen",
     "LMOS_TENANT": "caller.tenant",
     "LMOS_CHANNEL": "caller.channel",

@@ -20,7 +20,7 @@ _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "
 _NOT_IN_FILE = {"api_key"}
 _LISTS = {"agents"}
 
-Value = str | bool | Path | tuple[str, ...]
+Value = str | bool | int | Path | tuple[str, ...]
 
 
 def load_settings(
@@ -72,6 +72,10 @@ def _parsed(settings: Settings, name: str, entry: Entry) -> Value:
             if entry.value.lower() not in _BOOLEANS:
                 raise InvalidConfigurationError(f"{entry.where}: {name} is {entry.value!r}; say true or false")
             return _BOOLEANS[entry.value.lower()]
+        case int():
+            if not entry.value.isdecimal() or not int(entry.value):
+                raise InvalidConfigurationError(f"{entry.where}: {name} is {entry.value!r}; say a number above zero")
+            return int(entry.value)
         case Path():
             return Path(entry.value)
         case _:

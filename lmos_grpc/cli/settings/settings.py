@@ -16,6 +16,8 @@ class MeshSection:
     state: Path = Path("~/.local/state/lmos")
     fallback_agent: str = ""
     express: str = "off"  # off, asked or on
+    durability: str = "behind"  # or before-shown
+    max_turns: int = 2_000
     insecure_listen: bool = False
 
 

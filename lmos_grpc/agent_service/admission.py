@@ -33,6 +33,8 @@ def admissible(turn: TurnRequest, *, new_id: Callable[[], str]) -> TurnRequest:
         raise EmptyMessageError("the message is empty: give it at least one part with content")
     _check_sizes(turn)
     _check_strategy(turn.hint.strategy)
+    if turn.conversation_id and turn.turn_id:
+        return turn
     return replace(turn, conversation_id=turn.conversation_id or new_id(), turn_id=turn.turn_id or new_id())
 
 

@@ -64,11 +64,19 @@ class GroupCommit:
         Raises:
             StoreUnavailableError: the log is closed.
         """
-        if self._closed:
-            raise StoreUnavailableError("the conversation log is closed")
+        self.require_open()
         done: asyncio.Future[T] = self._loop.create_future()
         self._queue.put(_Write(work, done))
         return done
+
+    def require_open(self) -> None:
+        """Checks that writes are taken.
+
+        Raises:
+            StoreUnavailableError: the log is closed.
+        """
+        if self._closed:
+            raise StoreUnavailableError("the conversation log is closed")
 
     def start(self) -> None:
         """Begins to write."""

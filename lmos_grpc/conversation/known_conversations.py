@@ -6,13 +6,14 @@ True because one process owns the file: nobody else can change what is in it.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lmos_grpc.conversation.turn_story import messages_of, state_after_record
 from lmos_grpc.domain.conversation import ConversationState
+from lmos_grpc.domain.turn import DataPart
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -20,25 +21,27 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.conversation import TurnKey, TurnRecord
     from lmos_grpc.domain.turn import Message
 
-# So many idle ones are remembered, with so many messages each as long as none is long.
+# So many idle ones are remembered, with so many turns each as long as nothing in them is long.
 _MOST_IDLE = 2_000
-MOST_MESSAGES = 40
+MOST_RECORDS = 20
 _LONG_MESSAGE = 4_096
+# So many conversations, in the file or not, are told from new ones without asking it.
+MOST_PLACES = 200_000
 # Of a conversation with more turns the file is asked whether it has one.
 MOST_TURNS = 200
 
 
 @dataclass(slots=True)
 class KnownConversation:
-    """A conversation with its last messages and turns; `messages` is None where they are not known here."""
+    """A conversation with its last turns; `records` is None where what was said in them is not known here."""
 
     state: ConversationState = field(default_factory=ConversationState)
     # Fingerprints by turn id.
     turns: dict[str, bytes] = field(default_factory=dict)
-    # Whether there is no turn beside these, and no message.
+    # Whether there is no turn beside these, and no record.
     all_turns: bool = True
-    all_messages: bool = True
-    messages: tuple[Message, ...] | None = ()
+    all_records: bool = True
+    records: deque[TurnRecord] | None = field(default_factory=lambda: deque(maxlen=MOST_RECORDS))
     # How many turns run, or wait to be written.
     open_turns: int = 0
 
@@ -58,9 +61,10 @@ class KnownConversation:
 
     def history(self, limit: int) -> tuple[Message, ...] | None:
         """The last messages, or None where the file has to be asked."""
-        if self.messages is None or (limit > len(self.messages) and not self.all_messages):
+        if self.records is None:
             return None
-        return self.messages[-limit:] if limit > 0 else ()
+        said = messages_of(self.records, limit)
+        return said if self.all_records or len(said) == limit else None
 
     def ended(self, record: TurnRecord, state: ConversationState) -> None:
         """A turn has ended."""
@@ -69,15 +73,13 @@ class KnownConversation:
 
     def said(self, record: TurnRecord) -> None:
         """Remembers what was said in a turn."""
-        if self.messages is None:
+        if self.records is None:
             return
-        said = messages_of((record,), MOST_MESSAGES)
-        if any(len(each.text) > _LONG_MESSAGE for each in said):
-            self.messages, self.all_messages = None, False
+        if not all(_is_short(each) for each in (record.request, *record.responses)):
+            self.records = None
             return
-        messages = (*self.messages, *said)
-        self.all_messages = self.all_messages and len(messages) <= MOST_MESSAGES
-        self.messages = messages[-MOST_MESSAGES:]
+        self.all_records = self.all_records and len(self.records) < MOST_RECORDS
+        self.records.append(record)
 
     def recorded(self, record: TurnRecord, fingerprint: bytes) -> None:
         """A turn that was run elsewhere was written."""
@@ -91,13 +93,26 @@ class KnownConversation:
             self.all_turns = False
 
 
+def _is_short(message: Message) -> bool:
+    return len(message.text) <= _LONG_MESSAGE and not any(isinstance(part, DataPart) for part in message.parts)
+
+
 class KnownConversations:
-    """The conversations with a turn that runs, and those that had one lately."""
+    """The conversations with a turn that runs, and those that had one lately.
+
+    `in_file` are the hashes of all places that may be in the file, or None where they are too many: what is not among
+    them need not be asked for.
+    """
 
     def __init__(
-        self, load: Callable[[str, str], Awaitable[KnownConversation]], *, most_idle: int = _MOST_IDLE
+        self,
+        load: Callable[[str, str], Awaitable[KnownConversation]],
+        in_file: set[int] | None,
+        *,
+        most_idle: int = _MOST_IDLE,
     ) -> None:
         self._load = load
+        self._in_file = in_file
         self._most_idle = most_idle
         self._known: OrderedDict[tuple[str, str], KnownConversation] = OrderedDict()
         self._loading: dict[tuple[str, str], asyncio.Future[None]] = {}
@@ -109,6 +124,9 @@ class KnownConversations:
             StoreUnavailableError: it is not in memory, and the file cannot be read.
         """
         place = (tenant, conversation_id)
+        if place not in self._known and self._in_file is not None and hash(place) not in self._in_file:
+            self._known[place] = KnownConversation()
+            self._make_room(place)
         while (known := self._known.get(place)) is None:
             # One at a time, so that what was read cannot be older than what is known meanwhile.
             if loading := self._loading.get(place):
@@ -123,6 +141,22 @@ class KnownConversations:
                 done.set_result(None)
         self._known.move_to_end(place)
         return known
+
+    def begin(self, key: TurnKey, conversation: KnownConversation, fingerprint: bytes) -> None:
+        """A turn runs, and will be in the file."""
+        conversation.begun(key.turn_id, fingerprint)
+        self._will_be_in_file(key)
+
+    def record(self, record: TurnRecord, conversation: KnownConversation, fingerprint: bytes) -> None:
+        """A turn that was run elsewhere will be in the file."""
+        conversation.recorded(record, fingerprint)
+        self._will_be_in_file(record.key)
+
+    def _will_be_in_file(self, key: TurnKey) -> None:
+        if self._in_file is not None:
+            self._in_file.add(hash((key.tenant, key.conversation_id)))
+            if len(self._in_file) > MOST_PLACES:
+                self._in_file = None
 
     def find(self, key: TurnKey) -> KnownConversation | None:
         """The conversation of a turn, where it is in memory."""
@@ -139,7 +173,9 @@ class KnownConversations:
         self._known = OrderedDict((place, each) for place, each in self._known.items() if each.open_turns)
 
     def _make_room(self, but: tuple[str, str]) -> None:
-        over = len(self._known) - self._most_idle
-        for place in [place for place in list(self._known)[: max(0, over)] if place != but]:
-            if not self._known[place].open_turns:
-                del self._known[place]
+        for _ in range(len(self._known) - self._most_idle):
+            place = next(iter(self._known))
+            if place == but or self._known[place].open_turns:
+                self._known.move_to_end(place)
+                return
+            del self._known[place]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from lmos_grpc.conversation.known_conversations import MOST_MESSAGES, MOST_TURNS, KnownConversation
+from lmos_grpc.conversation.known_conversations import MOST_RECORDS, MOST_TURNS, KnownConversation
 from lmos_grpc.conversation.wire import (
     message_from_bytes,
     message_to_bytes,
@@ -117,6 +117,11 @@ def get_state(connection: sqlite3.Connection, row: int) -> ConversationState:
     return _state(found)
 
 
+def places(connection: sqlite3.Connection, limit: int) -> list[tuple[str, str]]:
+    """Tenant and id of the conversations, at most `limit`."""
+    return connection.execute("SELECT tenant, conversation_id FROM conversation LIMIT ?", (limit,)).fetchall()
+
+
 def known_conversation(connection: sqlite3.Connection, tenant: str, conversation_id: str) -> KnownConversation:
     """What the log keeps in memory of an active conversation."""
     found = find_conversation(connection, tenant, conversation_id)
@@ -126,9 +131,9 @@ def known_conversation(connection: sqlite3.Connection, tenant: str, conversation
     turns = connection.execute(
         "SELECT turn_id, fingerprint FROM turn WHERE conversation = ? ORDER BY id DESC LIMIT ?", (row, MOST_TURNS + 1)
     ).fetchall()
-    records = last_ended_turns(connection, row, conversation, MOST_MESSAGES)
+    records = last_ended_turns(connection, row, conversation, MOST_RECORDS)
     known = KnownConversation(conversation.state, dict(turns), all_turns=len(turns) <= MOST_TURNS)
-    known.all_messages = len(records) < MOST_MESSAGES
+    known.all_records = len(records) < MOST_RECORDS
     for record in records:
         known.said(record)
     return known

@@ -10,9 +10,10 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lmos_grpc.conversation import sqlite_rows as rows
 from lmos_grpc.conversation.clock import utc_now
 from lmos_grpc.conversation.group_commit import open_group_commit, store_unavailable
-from lmos_grpc.conversation.known_conversations import KnownConversations
+from lmos_grpc.conversation.known_conversations import MOST_PLACES, KnownConversations
 from lmos_grpc.conversation.refusal import require_same_request, turn_not_found
 from lmos_grpc.conversation.running_turn import Beginning, RunningTurn, TurnEnd
 from lmos_grpc.conversation.sqlite_conversations import SqliteConversations
@@ -48,7 +49,12 @@ class SqliteTurnLog:
     """A `TurnLog` in an SQLite file; made by `open_turn_log`."""
 
     def __init__(
-        self, writer: GroupCommit, readers: SqliteReaders, keep_for: timedelta, now: Callable[[], datetime]
+        self,
+        writer: GroupCommit,
+        readers: SqliteReaders,
+        in_file: set[int] | None,
+        keep_for: timedelta,
+        now: Callable[[], datetime],
     ) -> None:
         self._writer = writer
         self._readers = readers
@@ -56,12 +62,13 @@ class SqliteTurnLog:
         self._keep_for = keep_for
         self._now = now
         self._running: dict[TurnKey, RunningTurn] = {}
-        self._known = KnownConversations(self._stored.known)
+        self._known = KnownConversations(self._stored.known, in_file)
         self._writes = TurnWrites(writer, self._settle)
         self._next_upkeep = now() + _UPKEEP_EVERY
 
     async def begin(self, key: TurnKey, request: TurnRequest, durability: Durability = Durability.BEHIND) -> Begun:
         """As `TurnLog.begin`."""
+        self._writer.require_open()
         self._keep_up()
         beginning = Beginning(request, fingerprint_of(request), durability, self._now())
         conversation = await self._known.get(key.tenant, key.conversation_id)
@@ -70,7 +77,7 @@ class SqliteTurnLog:
             require_same_request(key, known, beginning.fingerprint)
             return Begun(key, None)
         turn = self._running[key] = RunningTurn(key, beginning, self._writes.attend)
-        conversation.begun(key.turn_id, beginning.fingerprint)
+        self._known.begin(key, conversation, beginning.fingerprint)
         return Begun(key, turn)
 
     async def finish(
@@ -151,7 +158,7 @@ class SqliteTurnLog:
         if known is not None:
             require_same_request(key, known, fingerprint)
             return
-        conversation.recorded(record, fingerprint)
+        self._known.record(record, conversation, fingerprint)
         # What it led to has to be the last word in the file too.
         await self._writes.flush(key.tenant, key.conversation_id)
         write = partial(record_turn, record=record, channel=channel, fingerprint=fingerprint, now=self._now())
@@ -253,14 +260,14 @@ async def open_turn_log(
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(sole_owner(path))
-        connection = await asyncio.to_thread(_prepared, path, now(), keep_for)
+        connection, in_file = await asyncio.to_thread(_prepared, path, now(), keep_for)
         writer = await stack.enter_async_context(open_group_commit(connection))
-        log = SqliteTurnLog(writer, stack.enter_context(open_readers(path)), keep_for, now)
+        log = SqliteTurnLog(writer, stack.enter_context(open_readers(path)), in_file, keep_for, now)
         stack.push_async_callback(log.close)
         yield log
 
 
-def _prepared(path: Path, now: datetime, keep_for: timedelta) -> sqlite3.Connection:
+def _prepared(path: Path, now: datetime, keep_for: timedelta) -> tuple[sqlite3.Connection, set[int] | None]:
     connection = open_for_writing(path)
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -268,7 +275,8 @@ def _prepared(path: Path, now: datetime, keep_for: timedelta) -> sqlite3.Connect
         while forget_old_conversations(connection, now - keep_for):
             pass
         connection.execute("COMMIT")
+        places = rows.places(connection, MOST_PLACES + 1)
     except sqlite3.Error as error:
         connection.close()
         raise store_unavailable(error) from error
-    return connection
+    return connection, {hash(place) for place in places} if len(places) <= MOST_PLACES else None

@@ -99,11 +99,12 @@ class Orchestrator:
         if lane.lane is Lane.MANAGED:  # else it came another way than over the edge, or the router was not there
             decision = lane.told_in(decision)
         record_decision(decision)
-        if not turn.history:
-            turn = replace(turn, history=await self._history(turn))
+        if not turn.history and (history := await self._history(turn)):
+            turn = replace(turn, history=history)
         if decision.answer and state.open_question and not state.open_question.agent:
             decision = _about_what_was_asked(decision, turn.history)
-        turn = replace(turn, answer=decision.answer or turn.answer)
+        if decision.answer:
+            turn = replace(turn, answer=decision.answer)
         return ManagedTurn(turn, decision, self._caller, self._reroute, self._label, time_left)
 
     def _reroute(self, turn: TurnRequest) -> Decision:

@@ -54,7 +54,7 @@ class Inflow(Protocol):
     def resume(self) -> None:
         """Goes on."""
 
-    def cancel(self) -> None:
+    def cancel(self) -> object:
         """Ends the call: nothing is handed over any more."""
 
     async def ended(self) -> None:
@@ -90,8 +90,7 @@ def receive(
     seconds = timeout.total_seconds() if timeout else None
     native = getattr(multicallable, "receive", None)
     if native is not None:
-        inflow: Inflow = native(request, on_message, timeout=seconds, metadata=metadata)
-        return inflow
+        return _NativeInflow(native(request, on_message, timeout=seconds, metadata=metadata))
     return _AioInflow(multicallable(request, timeout=seconds, metadata=metadata), on_message)
 
 
@@ -182,6 +181,20 @@ class _AioOutlet:
         if self._eased is not None:
             _wake(self._eased)
             self._eased = None
+
+
+class _NativeInflow:
+    """A call of a transport that pushes; its failures are grpc's."""
+
+    def __init__(self, call: Any) -> None:  # Any: what a transport brings along
+        self._call = call
+        self.pause: Callable[[], None] = call.pause
+        self.resume: Callable[[], None] = call.resume
+        self.cancel: Callable[[], object] = call.cancel
+
+    async def ended(self) -> None:
+        with calling():
+            await self._call.ended()
 
 
 class _AioInflow:

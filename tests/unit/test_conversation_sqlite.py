@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lmos_grpc.conversation.sqlite_conversations import SqliteConversations
 from lmos_grpc.domain.conversation import ConversationState, Durability, OpenQuestion, TurnKey
 from lmos_grpc.domain.event import AgentEvent, Clarification, Failure, MessageDone, Outcome, TurnDone
 from lmos_grpc.domain.failure import Reason
@@ -41,6 +42,7 @@ from tests.fakes.turn_logs import (
 )
 
 if TYPE_CHECKING:
+    from lmos_grpc.conversation.known_conversations import KnownConversation
     from tests.fakes.turn_logs import KeyedLog
 
 ROOT = Path(__file__).parents[2]
@@ -221,6 +223,8 @@ def commits_of(log: KeyedLog) -> list[str]:
 
 
 async def test_a_cancelled_begin_leaves_the_id_free(file: Path) -> None:
+    async with open_keyed_log(file) as log:
+        await run_turn(log, replace(KEY, turn_id="before"))
     async with open_keyed_log(file) as log:
         begin = asyncio.create_task(log.begin(KEY, asks("cut off")))
         await asyncio.sleep(0)  # it is under way
@@ -439,3 +443,50 @@ async def test_upkeep_ends_turns_that_nobody_runs_and_no_others(file: Path) -> N
         turns = (await log.list_turns("de", "c", 9)).turns
         assert [turn.outcome for turn in turns] == [None, Outcome.FAILED]
         await log.append(KEY, word(2))
+
+
+async def test_a_conversation_that_is_not_in_the_file_is_not_asked_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_keyed_log(file, Durability.BEHIND) as log:
+        await run_turn(log)
+    asked: list[str] = []
+    known = SqliteConversations.known
+
+    async def counting(self: SqliteConversations, tenant: str, conversation_id: str) -> KnownConversation:
+        asked.append(conversation_id)
+        return await known(self, tenant, conversation_id)
+
+    monkeypatch.setattr(SqliteConversations, "known", counting)
+    async with open_keyed_log(file, Durability.BEHIND) as log:
+        for number, conversation in enumerate(("c", "new", "new", "c")):
+            await log.state("de", conversation)
+            await run_turn(log, TurnKey("de", conversation, str(number)))
+    assert asked == ["c"]
+
+
+async def test_where_conversations_are_too_many_to_be_told_apart_the_file_is_asked(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmos_grpc.conversation.known_conversations.MOST_PLACES", 2)
+    monkeypatch.setattr("lmos_grpc.conversation.sqlite_turn_log.MOST_PLACES", 2)
+    for _ in range(2):
+        async with open_keyed_log(file, Durability.BEHIND) as log:
+            for place in range(5):
+                key = TurnKey("de", str(place), "t")
+                if (await log.begin(key, asks())).is_new:
+                    await log.append(key, done(1))
+                    await log.finish(key, Outcome.COMPLETED, (), ConversationState(f"agent {place}"))
+                assert (await log.state("de", str(place))).last_agent == f"agent {place}"
+    assert count(file, "turn") == 5
+
+
+async def test_idle_conversations_leave_the_memory_and_come_back(file: Path) -> None:
+    async with open_keyed_log(file, Durability.BEHIND) as log:
+        log._known._most_idle = 3
+        for place in range(10):
+            await run_turn(log, TurnKey("de", str(place), "t"), answer=f"say {place}")
+            await log.turns[TurnKey("de", str(place), "t")].written(3)
+        assert len(log._known._known) <= 4
+        assert [message.text for message in await log.history("de", "0", 9)] == ["hi", "say 0"]
+        assert not (await log.begin(TurnKey("de", "0", "t"), asks())).is_new

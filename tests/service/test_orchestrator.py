@@ -1,31 +1,15 @@
-"""Managed turns with real agents over real gRPC: strategies, handovers, and agents that misbehave."""
+"""Managed turns with real agents over real gRPC: one agent, several at once, and a race."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import grpc
-import grpc.aio
 import pytest
-from lmos.agent.v1 import agent_event_pb2 as event_pb
-from lmos.agent.v1 import agent_service_pb2 as pb
-from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
 
-from lmos_grpc.agent_service import AGENT_SERVICE, TurnExecutor, add_agent_service
-from lmos_grpc.clients.agent_client import AgentClient
-from lmos_grpc.clients.live_view import LiveView
-from lmos_grpc.conversation import MemoryTurnLog
-from lmos_grpc.domain.decision import Candidate, Decision, DecisionMode, Target
 from lmos_grpc.domain.event import (
-    Clarification,
     Failure,
-    Handover,
-    MessageDone,
     Outcome,
     Routed,
     Status,
@@ -34,115 +18,23 @@ from lmos_grpc.domain.event import (
     Usage,
 )
 from lmos_grpc.domain.failure import Reason
-from lmos_grpc.domain.turn import ClarificationAnswer, Lane, Message, Strategy, StrategyKind, TurnRequest
-from lmos_grpc.errors import NoHealthyInstanceError, UnknownAgentError
-from lmos_grpc.orchestrator import Orchestrator
-from lmos_grpc.routing import LaneChoice
-from lmos_grpc.rpc import open_channel, serve
-from tests.fakes.scripted_agent import ScriptedAgent, direct_caller, instance_of, serve_scripted, whole_registry
+from lmos_grpc.domain.turn import Message, StrategyKind, TurnRequest
+from tests.fakes.scripted_mesh import (
+    SECOND,
+    ScriptedDecider,
+    agent,
+    ask,
+    breaks,
+    decided,
+    done,
+    mesh_of,
+    never_ends,
+    says,
+    text_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
     from lmos_grpc.agent_service import Emit
-    from lmos_grpc.domain.conversation import ConversationState
-    from lmos_grpc.domain.event import (
-        AgentEvent,
-    )
-    from lmos_grpc.errors import LmosError
-    from lmos_grpc.rpc.typing import Context
-
-SECOND = timedelta(seconds=1)
-
-
-def decided(*names: str, kind: StrategyKind = StrategyKind.ONE, budget: timedelta | None = None) -> Decision:
-    targets = tuple(Target(name, "1.0.0", capability="greet") for name in names)
-    strategy = Strategy(kind, branch_budget=budget)
-    return Decision(DecisionMode.CLASSIFIED, "as the test says", targets, strategy=strategy)
-
-
-@dataclass
-class ScriptedDecider:
-    """Decides as the test says; a handover leads to the agent that it names."""
-
-    first: Decision
-    asked: list[TurnRequest] = field(default_factory=list)
-
-    def decide(self, turn: TurnRequest, _: ConversationState, /) -> Decision:
-        self.asked.append(turn)
-        if len(self.asked) == 1:
-            return self.first
-        if turn.hint.agent == "nobody":
-            raise UnknownAgentError("there is no agent 'nobody'", agent="nobody")
-        return decided(turn.hint.agent)
-
-    def lane(self, _turn: TurnRequest, _decision: Decision, _state: ConversationState, /) -> LaneChoice:
-        return LaneChoice(Lane.MANAGED)
-
-
-@asynccontextmanager
-async def mesh_of(
-    *agents: ScriptedAgent, decider: ScriptedDecider, extra: dict[str, str] | None = None
-) -> AsyncIterator[AgentClient]:
-    """A client of an orchestrator in front of these agents; `extra` maps routes to other addresses."""
-    async with AsyncExitStack() as stack:
-        addresses = {agent.card().key.route: await stack.enter_async_context(serve_scripted(agent)) for agent in agents}
-        view = LiveView()
-        view.apply(whole_registry(*(instance_of(agent, addresses[agent.card().key.route]) for agent in agents)))
-        caller = await stack.enter_async_context(direct_caller({**addresses, **(extra or {})}))
-        log = MemoryTurnLog()
-        orchestrator = Orchestrator(decider, view, log, caller)
-        endings = await stack.enter_async_context(asyncio.TaskGroup())
-        executor = TurnExecutor(orchestrator, log, endings)
-        server = await stack.enter_async_context(
-            serve(
-                "127.0.0.1:0",
-                register=lambda server: add_agent_service(server, executor, orchestrator.card),
-                services=[AGENT_SERVICE],
-            )
-        )
-        yield AgentClient(await stack.enter_async_context(open_channel(server.address)))
-
-
-async def ask(client: AgentClient, timeout: timedelta = 5 * SECOND) -> list[AgentEvent]:
-    turn = TurnRequest(Message.from_user("hi"), conversation_id="c", turn_id="t")
-    events = [event async for event in client.invoke(turn, timeout=timeout)]
-    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
-    return events
-
-
-def text_of(events: list[AgentEvent], agent: str) -> str:
-    return "".join(
-        event.body.text for event in events if isinstance(event.body, TextDelta) and event.source.agent == agent
-    )
-
-
-def done(events: list[AgentEvent]) -> TurnDone:
-    body = events[-1].body
-    assert isinstance(body, TurnDone)
-    return body
-
-
-def says(*words: str, gate: asyncio.Event | None = None) -> Callable[[TurnRequest, Emit], object]:
-    async def script(_: TurnRequest, emit: Emit) -> None:
-        if gate:
-            await gate.wait()
-        for word in words:
-            await emit(TextDelta(word))
-
-    return script
-
-
-async def never_ends(_: TurnRequest, __: Emit) -> None:
-    await asyncio.Event().wait()
-
-
-async def breaks(_: TurnRequest, __: Emit) -> None:
-    raise ZeroDivisionError
-
-
-def agent(name: str, script: object = None) -> ScriptedAgent:
-    return ScriptedAgent(script or says(name), name)  # type: ignore[arg-type] # scripts differ in how they are made
 
 
 async def test_one_agent_answers_and_the_decision_is_told_first() -> None:
@@ -287,69 +179,33 @@ async def test_a_slow_caller_slows_the_agents_down() -> None:
     assert 0 < sent < 4_000
 
 
-def hands_over_to(name: str) -> Callable[[TurnRequest, Emit], object]:
-    async def script(_: TurnRequest, emit: Emit) -> None:
-        await emit(Handover(agent=name, reason="not mine", summary="the customer said hi"))
-        await emit(TurnDone(Outcome.HANDED_OVER))
+@pytest.mark.parametrize("names", [("a",), ("a", "b")])
+async def test_a_caller_that_was_slow_gets_all_of_it(names: tuple[str, ...]) -> None:
+    pieces = 1_500
+    sent = 0
 
-    return script
+    async def floods(_: TurnRequest, emit: Emit) -> None:
+        nonlocal sent
+        for number in range(pieces):
+            await emit(TextDelta(f"{number} " + "x" * 10_000))
+            sent += 1
 
-
-async def test_a_handover_goes_on_with_the_other_agent_and_takes_the_summary_along() -> None:
-    b = agent("b")
-    async with mesh_of(agent("a", hands_over_to("b")), b, decider=ScriptedDecider(decided("a"))) as client:
-        events = await ask(client)
-    assert text_of(events, "b") == "b"
-    assert done(events).outcome is Outcome.COMPLETED
-    assert b.asked[0].context.visited == ("a",)
-    assert b.asked[0].history[-1].text == "the customer said hi"
-    assert [type(event.body) for event in events].count(Routed) == 2
-
-
-async def test_a_handover_to_an_agent_that_had_the_turn_fails() -> None:
-    decider = ScriptedDecider(decided("a"))
-    async with mesh_of(agent("a", hands_over_to("b")), agent("b", hands_over_to("a")), decider=decider) as client:
-        events = await ask(client)
-    failure = events[-2].body
-    assert isinstance(failure, Failure)
-    assert failure.detail.reason is Reason.HANDOVER_LOOP
-    assert done(events).outcome is Outcome.FAILED
-
-
-async def test_the_mesh_hands_over_at_most_five_times() -> None:
-    names = [f"a{number}" for number in range(8)]
-    agents = [agent(name, hands_over_to(after)) for name, after in pairwise(names)]
-    async with mesh_of(*agents, decider=ScriptedDecider(decided("a0"))) as client:
-        events = await ask(client)
-    failure = events[-2].body
-    assert isinstance(failure, Failure)
-    assert failure.detail.reason is Reason.HANDOVER_LIMIT
-    assert [bool(each.asked) for each in agents] == [True] * 6 + [False]
-
-
-async def test_a_handover_to_nobody_fails_with_a_typed_error() -> None:
-    async with mesh_of(agent("a", hands_over_to("nobody")), decider=ScriptedDecider(decided("a"))) as client:
-        failure = (await ask(client))[-2].body
-    assert isinstance(failure, Failure)
-    assert failure.detail.reason is Reason.UNKNOWN_AGENT
-
-
-async def test_a_close_call_asks_back_with_options() -> None:
-    candidates = tuple(Candidate("a", "1.0.0", "greet", score=0.5, chosen=True) for _ in range(2))
-    decision = Decision(DecisionMode.CLARIFICATION, "a close call", candidates=candidates)
-    async with mesh_of(agent("a"), decider=ScriptedDecider(decision)) as client:
-        events = await ask(client)
-    question = events[-2].body
-    assert isinstance(question, Clarification)
-    assert [option.label for option in question.options] == ["greet", "greet"]
-    assert done(events).outcome is Outcome.INPUT_REQUIRED
-
-
-async def test_nothing_that_fits_is_said_honestly() -> None:
-    async with mesh_of(decider=ScriptedDecider(Decision(DecisionMode.ABSTAINED, "nothing fits"))) as client:
-        events = await ask(client)
-    assert isinstance(events[-2].body, MessageDone)
-    assert done(events).outcome is Outcome.ABSTAINED
+    decider = ScriptedDecider(decided(*names, kind=StrategyKind.ALL))
+    async with mesh_of(*(agent(name, floods) for name in names), decider=decider) as client:
+        events = client.invoke(TurnRequest(Message.from_user("hi")), timeout=30 * SECOND)
+        seen = [await anext(events)]
+        before = -1
+        while sent != before:
+            before = sent
+            await asyncio.sleep(0.2)  # as long as a flood would need to go on
+        assert sent < pieces * len(names)
+        seen += [event async for event in events]
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+    for name in names:
+        said = [
+            event.body.text.split()[0] for event in seen if event.source.agent == name and hasattr(event.body, "text")
+        ]
+        assert said == [str(number) for number in range(pieces)]
 
 
 async def test_usage_of_all_branches_is_added_up() -> None:
@@ -360,159 +216,6 @@ async def test_usage_of_all_branches_is_added_up() -> None:
     async with mesh_of(agent("a", uses), agent("b", uses), decider=decider) as client:
         usage = done(await ask(client)).usage
     assert (usage.model, usage.input_tokens, usage.output_tokens) == ("m", 20, 40)
-
-
-class Unimplemented(AgentServiceServicer):
-    """An agent that has only what a test gives it."""
-
-    async def GetAgentCard(self, _: pb.GetAgentCardRequest, __: Context) -> pb.GetAgentCardResponse:  # noqa: N802
-        return pb.GetAgentCardResponse()
-
-    async def Converse(  # noqa: N802
-        self, _: object, __: Context
-    ) -> AsyncIterator[pb.ConverseResponse]:
-        yield pb.ConverseResponse()
-
-
-class Raw(Unimplemented):
-    """An agent that sends what the test says, whatever the contract says."""
-
-    def __init__(self, *events: event_pb.AgentEvent, ends: bool = True) -> None:
-        self._events = events
-        self._ends = ends
-
-    async def Invoke(self, _: pb.InvokeRequest, __: Context) -> AsyncIterator[pb.InvokeResponse]:  # noqa: N802
-        for event in self._events:
-            yield pb.InvokeResponse(event=event)
-        if not self._ends:
-            await asyncio.Event().wait()
-
-
-def numbered(number: int, **member: Any) -> event_pb.AgentEvent:  # Any: one member of the oneof
-    return event_pb.AgentEvent(sequence=number, turn_id="t", **member)
-
-
-ACCEPTED = numbered(1, accepted=event_pb.Accepted())
-DELTA = event_pb.TextDelta(text="x")
-DONE = event_pb.TurnDone(outcome=event_pb.OUTCOME_COMPLETED)
-
-
-async def answer_of(raw: Raw, timeout: timedelta = 5 * SECOND) -> list[AgentEvent]:
-    async with serve(
-        "127.0.0.1:0", register=lambda server: add_AgentServiceServicer_to_server(raw, server), services=[AGENT_SERVICE]
-    ) as server:
-        extra = {"raw/1.0.0/stable": server.address}
-        async with mesh_of(decider=ScriptedDecider(decided("raw")), extra=extra) as client:
-            return await ask(client, timeout)
-
-
-@pytest.mark.parametrize(
-    ("events", "reason"),
-    [
-        ([], Reason.AGENT_PROTOCOL_VIOLATION),
-        ([numbered(1, text_delta=DELTA)], Reason.AGENT_PROTOCOL_VIOLATION),
-        ([ACCEPTED, numbered(3, text_delta=DELTA)], Reason.AGENT_PROTOCOL_VIOLATION),
-        ([ACCEPTED, numbered(2, accepted=event_pb.Accepted())], Reason.AGENT_PROTOCOL_VIOLATION),
-        ([ACCEPTED, numbered(2, text_delta=DELTA)], Reason.AGENT_STREAM_BROKEN),
-    ],
-    ids=["nothing", "no accepted", "a gap", "accepted twice", "no end"],
-)
-async def test_an_agent_that_answers_garbage_gives_a_typed_failure(
-    events: list[event_pb.AgentEvent], reason: Reason
-) -> None:
-    answer = await answer_of(Raw(*events))
-    failure = answer[-2].body
-    assert isinstance(failure, Failure)
-    assert failure.detail.reason is reason
-    assert failure.detail.metadata == {"agent": "raw"}
-    assert done(answer).outcome is Outcome.FAILED
-
-
-async def test_what_an_agent_sends_after_the_end_is_not_passed_on() -> None:
-    late = numbered(3, text_delta=event_pb.TextDelta(text="late"))
-    answer = await answer_of(Raw(ACCEPTED, numbered(2, turn_done=DONE), late))
-    assert done(answer).outcome is Outcome.COMPLETED
-    assert text_of(answer, "raw") == ""
-
-
-async def test_an_event_of_an_unknown_kind_is_passed_on_unread() -> None:
-    ready = numbered(2, custom={"name": "com.example.survey"})
-    async with serve(
-        "127.0.0.1:0",
-        register=lambda server: add_AgentServiceServicer_to_server(
-            Raw(ACCEPTED, ready, numbered(3, turn_done=DONE)), server
-        ),
-        services=[AGENT_SERVICE],
-    ) as server:
-        extra = {"raw/1.0.0/stable": server.address}
-        async with mesh_of(decider=ScriptedDecider(decided("raw")), extra=extra) as client:
-            events = await ask(client)
-    assert "custom" in str(events[2].body)
-
-
-async def test_an_agent_that_never_answers_is_given_up_at_the_deadline() -> None:
-    answer = await answer_of(Raw(ends=False), timeout=SECOND)
-    failure = answer[-2].body
-    assert isinstance(failure, Failure)
-    assert failure.detail.reason is Reason.DEADLINE_EXCEEDED
-
-
-async def test_an_agent_that_is_gone_gives_a_typed_failure() -> None:
-    async with mesh_of(decider=ScriptedDecider(decided("raw")), extra={"raw/1.0.0/stable": "127.0.0.1:9"}) as client:
-        failure = (await ask(client))[-2].body
-    assert isinstance(failure, Failure)
-    assert failure.detail.reason is Reason.UNREACHABLE
-
-
-async def test_an_agent_that_dies_in_mid_stream_gives_a_typed_failure() -> None:
-    async with AsyncExitStack() as stack:
-        extra = {"raw/1.0.0/stable": await stack.enter_async_context(grpc_server_that_dies())}
-        client = await stack.enter_async_context(mesh_of(decider=ScriptedDecider(decided("raw")), extra=extra))
-        answer = await ask(client)
-    assert text_of(answer, "raw") == "x"
-    failure = answer[-2].body
-    assert isinstance(failure, Failure)
-    assert failure.detail.reason is Reason.AGENT_STREAM_BROKEN
-
-
-@asynccontextmanager
-async def grpc_server_that_dies() -> AsyncIterator[str]:
-    """A server that stops without grace as soon as it has sent a first delta."""
-    server = grpc.aio.server()
-
-    class Dying(Unimplemented):
-        async def Invoke(self, _: pb.InvokeRequest, __: Context) -> AsyncIterator[pb.InvokeResponse]:  # noqa: N802
-            yield pb.InvokeResponse(event=ACCEPTED)
-            yield pb.InvokeResponse(event=numbered(2, text_delta=DELTA))
-            stopping.append(asyncio.ensure_future(server.stop(None)))
-            await asyncio.Event().wait()
-
-    stopping: list[asyncio.Future[None]] = []
-    add_AgentServiceServicer_to_server(Dying(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield f"127.0.0.1:{port}"
-    await asyncio.gather(*stopping)
-
-
-async def test_the_answer_to_a_question_of_the_mesh_lets_the_agent_work_on_what_was_asked() -> None:
-    question = Decision(
-        DecisionMode.CLARIFICATION, "a close call", candidates=(Candidate("a", "1.0.0", "greet", chosen=True),)
-    )
-    chosen = ClarificationAnswer("the mesh's own", "a/greet")
-
-    class AsksBackOnce(ScriptedDecider):
-        def decide(self, turn: TurnRequest, _: ConversationState, /) -> Decision:
-            self.asked.append(turn)
-            return question if len(self.asked) == 1 else replace(decided("a"), answer=chosen)
-
-    a = agent("a")
-    async with mesh_of(a, decider=AsksBackOnce(question)) as client:
-        for number, text in enumerate(("something vague", "the first one")):
-            turn = TurnRequest(Message.from_user(text), conversation_id="c", turn_id=str(number))
-            assert [event async for event in client.invoke(turn, timeout=5 * SECOND)]
-    assert a.asked[0].message.text == "something vague"
-    assert a.asked[0].answer == chosen
 
 
 async def test_two_branches_may_lead_to_the_same_agent() -> None:
@@ -526,25 +229,3 @@ async def test_two_branches_may_lead_to_the_same_agent() -> None:
     assert sorted(event.body.text for event in events if isinstance(event.body, TextDelta)) == ["[x]", "[y]"]
     assert done(events).outcome is Outcome.COMPLETED
     assert {event.turn_id for event in events} == {"t"}
-
-
-@pytest.mark.parametrize("reason", [UnknownAgentError("not there"), NoHealthyInstanceError("not ready")])
-async def test_an_agent_that_envoy_does_not_know_yet_is_called_again(reason: LmosError) -> None:
-    late = agent("a")
-    late.refusal = reason
-    async with mesh_of(late, decider=ScriptedDecider(decided("a"))) as client:
-        answer = asyncio.ensure_future(ask(client))
-        await asyncio.wait_for(late.admitted.wait(), 5)
-        late.refusal = None
-        events = await answer
-    assert text_of(events, "a") == "a"
-    assert len(late.asked) > 1
-
-
-async def test_an_agent_that_stays_unknown_is_told_as_what_it_is() -> None:
-    gone = agent("a")
-    gone.refusal = NoHealthyInstanceError("not ready")
-    async with mesh_of(gone, decider=ScriptedDecider(decided("a"))) as client:
-        failure = (await ask(client))[-2].body
-    assert isinstance(failure, Failure)
-    assert failure.detail.reason is Reason.NO_HEALTHY_INSTANCE

@@ -79,11 +79,27 @@ _KINDS = (
     Kind("fan-out to 8", "events/s", 1, 50, all_agents=True),
 )
 _STREAM = _KINDS[3].name
+# Jina's own requirements leave pip so much to try that it gives up; these versions it finds good.
+_JINA = (
+    "jina==3.34.0",
+    "docarray==0.41.0",
+    "fastapi==0.125.0",
+    "grpcio==1.57.0",
+    "grpcio-health-checking==1.57.0",
+    "grpcio-reflection==1.57.0",
+    "opentelemetry-exporter-otlp==1.19.0",
+    "opentelemetry-exporter-prometheus==0.41b0",
+    "opentelemetry-instrumentation-grpc==0.40b0",
+    "opentelemetry-sdk==1.19.0",
+    "protobuf==4.25.9",
+    "pydantic==1.10.27",
+    "setuptools==65.5.0",
+)
 _PEERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "a2a-sdk, gRPC": ("a2a", ("a2a-sdk[grpc]==1.3.0",)),
     "AutoGen, gRPC host": ("autogen", ("autogen-core==0.7.5", "autogen-ext[grpc]==0.7.5")),
     "Ray Serve, gRPC proxy": ("ray", ("ray[serve-grpc]==2.60.0",)),
-    "Jina": ("jina", ("jina==3.34.0",)),
+    "Jina": ("jina", _JINA),
     "SLIM, RPC": ("slim", ("slim-bindings==3.3.8",)),
 }
 _MESH, _COMPILED = "lmos", "lmos, compiled agents and caller"

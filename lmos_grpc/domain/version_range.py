@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from semantic_version import NpmSpec, Version
 
 LONGEST_RANGE = 256
+_NAMED = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 
 
 class VersionRange:
-    """A range of versions; the empty text takes every version."""
+    """A range of versions; the empty text takes every version. Two with the same text are equal."""
 
     __slots__ = ("_spec", "text")
 
@@ -20,6 +23,21 @@ class VersionRange:
         """
         self.text = text
         self._spec = _spec(text) if text else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VersionRange) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"VersionRange({self.text!r})"
+
+    @property
+    def anchor(self) -> Version | None:
+        """The first version that the range names, with 0 for what it leaves out; None where it names none."""
+        named = _NAMED.search(self.text)
+        return Version(".".join(part or "0" for part in named.groups())) if named else None
 
     def takes(self, version: str) -> bool:
         """Whether a semantic version is in the range."""

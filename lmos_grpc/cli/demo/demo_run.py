@@ -68,7 +68,8 @@ class DemoRun:
         turn = self._caller.turn(request.text, conversation_id=conversation_id)
         question = before.clarification
         answer = ClarificationAnswer(question.id, request.answer_option) if question and request.answer_option else None
-        return replace(turn, user=User(id=request.user, locale=request.locale), answer=answer)
+        context = replace(turn.context, channel=request.channel)
+        return replace(turn, user=User(id=request.user, locale=request.locale), answer=answer, context=context)
 
     async def _stream(self, turn: TurnRequest, story: TurnStory, cancel_after: int) -> timedelta | None:
         started, first_text, count = time.monotonic(), None, 0

@@ -48,7 +48,7 @@ def _of_no_kind(document: YamlDocument, kind: object) -> Problem:
         return document.problem((), "a document must be a mapping with `kind`, `metadata` and `spec`")
     if kind is None:
         return document.problem((), "`kind` is missing: say Tenant, Channel or Agent")
-    if kind in _COMPUTED:
+    if str(kind) in _COMPUTED:
         return document.problem(("kind",), f"{kind} is not read: the mesh works it out by itself; leave it out")
     return document.problem(("kind",), f"{kind!r} is no kind{_meant(str(kind), tuple(KINDS))}")
 

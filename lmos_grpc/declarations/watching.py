@@ -46,7 +46,7 @@ class RulesWatch:
         self._seen: Fingerprint = frozenset()
         self.problems: tuple[Problem, ...] = ()
         self.summary = ""
-        self.in_force_since: datetime | None = None
+        self.in_force_since = now()
 
     def start(self) -> None:
         """Reads the files for the first time.

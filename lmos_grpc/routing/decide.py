@@ -126,10 +126,10 @@ class Router:
     def lane(self, turn: TurnRequest, decision: Decision, state: ConversationState = _NEW_CONVERSATION) -> LaneChoice:
         """The lane that a turn may take after its decision, and why."""
         terms = self.terms(turn)
-        wanted = terms.lane_of(turn)
-        if wanted is Lane.MANAGED and turn.hint.lane is not Lane.MANAGED and terms.channel:
-            return LaneChoice(Lane.MANAGED, f"the channel {terms.channel.name} wants it")
-        turn = replace(turn, hint=replace(turn.hint, lane=wanted))
+        if reason := terms.keeps_managed(turn):
+            return LaneChoice(Lane.MANAGED, reason)
+        if self._settings.express is not ExpressLane.OFF:
+            turn = replace(turn, hint=replace(turn.hint, lane=terms.lane_of(turn)))
         agent = self._view.agents.get(decision.targets[0].key) if decision.targets else None
         return choose_lane(turn, decision, state, agent.card if agent else None, self._settings.express)
 

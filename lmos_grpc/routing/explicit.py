@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from semantic_version import Version
-
 from lmos_grpc.domain.decision import Candidate, Decision, DecisionMode, Exclusion
 from lmos_grpc.domain.turn import StrategyKind
+from lmos_grpc.domain.version_range import semantic_version
 from lmos_grpc.errors import (
     AgentNotAllowedError,
     HandoverLoopError,
@@ -22,6 +21,8 @@ from lmos_grpc.routing.language import speaks
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from semantic_version import Version
 
     from lmos_grpc.clients.live_view import LiveView
     from lmos_grpc.domain.instance import Agent
@@ -110,7 +111,7 @@ def named_agents(
 
     def rank(each: Agent) -> tuple[bool, Version]:
         offered = each.card.capability(capability)
-        return speaks(each.card, turn.user.locale), Version(offered.version if offered else each.card.version)
+        return speaks(each.card, turn.user.locale), semantic_version(offered.version if offered else each.card.version)
 
     return tuple(sorted(allowed, key=rank, reverse=True))
 

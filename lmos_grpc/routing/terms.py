@@ -71,11 +71,18 @@ class Terms:
         return replace(turn, hint=replace(turn.hint, strategy=strategy), user=replace(turn.user, locale=locale))
 
     def lane_of(self, turn: TurnRequest) -> Lane:
-        """The lane that the caller asks for, or else the channel, which may also insist on the managed one."""
-        wanted = self.channel.lane if self.channel else Lane.UNSPECIFIED
-        if wanted is Lane.MANAGED or turn.hint.lane is Lane.UNSPECIFIED:
-            return wanted
-        return turn.hint.lane
+        """The lane that the caller asks for, or else the channel."""
+        return turn.hint.lane if turn.hint.lane is not Lane.UNSPECIFIED or not self.channel else self.channel.lane
+
+    def keeps_managed(self, turn: TurnRequest) -> str:
+        """Why the channel keeps the turn on the managed lane, where it does, and the caller does not ask for it."""
+        channel = self.channel
+        if channel is None or turn.hint.lane is Lane.MANAGED:
+            return ""
+        if channel.lane is Lane.MANAGED:
+            return f"the channel {channel.name} wants it"
+        # What goes straight to the caller is on no disk.
+        return f"the channel {channel.name} is durable" if channel.durable else ""
 
     def settings(self, settings: RoutingSettings) -> RoutingSettings:
         """The settings with those that the channel sets for itself."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from semantic_version import Version
-
 from lmos_grpc.domain.card import DEFAULT_SUBSET
 from lmos_grpc.domain.channel import VersionPick
-from lmos_grpc.domain.version_range import VersionRange
+from lmos_grpc.domain.version_range import VersionRange, semantic_version
 from lmos_grpc.errors import InvalidVersionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from semantic_version import Version
 
     from lmos_grpc.domain.card import AgentCard
     from lmos_grpc.domain.channel import RequiredCapability
@@ -65,12 +65,14 @@ def picked(versions: Sequence[str], requirement: RequiredCapability) -> str:
     The most similar is the nearest to the version that the range names: by major, then minor, then patch number, and
     of two that are equally near the higher.
     """
-    anchor = requirement.versions.anchor
-    if requirement.pick is VersionPick.HIGHEST or anchor is None:
-        return max(versions, key=Version)
+    if len(set(versions)) == 1:
+        return versions[0]
+    anchor = requirement.versions.anchor if requirement.pick is VersionPick.MOST_SIMILAR else None
+    if anchor is None:
+        return max(versions, key=semantic_version)
 
     def likeness(text: str) -> tuple[int, int, int, Version]:
-        version = Version(text)
+        version = semantic_version(text)
         return (
             -abs(version.major - anchor.major),
             -abs(version.minor - anchor.minor),

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmos_grpc.clients.live_view import LiveView
 from lmos_grpc.domain.card import AgentCard, Capability
@@ -443,6 +445,20 @@ def test_a_channel_has_a_lane(channel: Lane, caller: Lane, lane: Lane) -> None:
     assert ("the channel w wants it" in choice.reason) is (channel is Lane.MANAGED)
 
 
+def test_the_turns_of_a_durable_channel_do_not_leave_the_managed_lane() -> None:
+    rules = Rules.of(channels=[Channel(name="w", channel="web", durable=True)])
+    router = router_of(rules, *CARDS, express=ExpressLane.ON)
+    turn = replace(ask(), turn_id="t", hint=RouteHint(lane=Lane.EXPRESS))
+    choice = router.lane(turn, router.decide(turn))
+    assert (choice.lane, choice.reason) == (Lane.MANAGED, "the channel w is durable")
+
+
+def test_a_channel_that_would_like_the_express_lane_says_nothing_where_it_is_closed() -> None:
+    router = router_of(Rules.of(channels=[Channel(name="w", channel="web", lane=Lane.EXPRESS)]), *CARDS)
+    choice = router.lane(ask(), router.decide(ask()))
+    assert (choice.lane, choice.reason) == (Lane.MANAGED, "")
+
+
 def test_a_channel_may_forbid_to_give_turns_on() -> None:
     router = router_of(
         Rules.of(channels=[Channel(name="w", channel="web", may_hand_over=False, where="c.yaml:1")]), *CARDS
@@ -539,3 +555,100 @@ def test_a_misspelt_agent_is_told_with_what_was_meant() -> None:
     [answer] = Router(desk(*CARDS)).why_not(ask(), "contracts-agent", None)
     assert answer.reason == "no agent 'contracts-agent' is registered; did you mean contract-agent?"
     assert CONTRACTS.name == "contract-agent"
+
+
+# Whatever the rules, the registry and the turn.
+
+VERSIONS = ("1.0.0", "1.1.0", "2.0.0-rc.1", "2.0.0")
+agents = st.builds(
+    lambda name, version, subset, capabilities, tenants, channels: AgentCard(
+        name,
+        version,
+        capabilities=tuple(Capability(each, offered, f"Does {each}.") for each, offered in capabilities.items()),
+        tenants=tenants,
+        channels=channels,
+        subset=subset,
+    ),
+    name=st.sampled_from(("a-agent", "b-agent")),
+    version=st.sampled_from(VERSIONS),
+    subset=st.sampled_from(("stable", "canary")),
+    capabilities=st.dictionaries(st.sampled_from(("one", "two", "three")), st.sampled_from(VERSIONS), min_size=1),
+    tenants=st.frozensets(st.sampled_from(("x", "y")), max_size=1),
+    channels=st.frozensets(st.sampled_from(("web", "ivr")), max_size=1),
+)
+wishes = st.builds(
+    RequiredCapability,
+    st.sampled_from(("one", "two", "three")),
+    st.sampled_from(("", "^1.0.0", ">=1.1.0", "2.0.0")).map(VersionRange),
+    st.sampled_from(VersionPick),
+)
+channels = st.builds(
+    Channel,
+    name=st.just("web"),
+    channel=st.just("web"),
+    required=st.none() | st.lists(wishes, max_size=3).map(tuple),
+    strict=st.booleans(),
+    weights=st.sampled_from(({}, {"stable": 1, "canary": 1})),
+    fallback_agent=st.sampled_from(("", "a-agent")),
+)
+declarations = st.builds(
+    DeclaredAgent,
+    card=st.sampled_from(("a-agent", "b-agent")).map(lambda name: AgentCard(name, "")),
+    version=st.sampled_from(("", "1.0.0")),
+    tenants=st.frozensets(st.sampled_from(("x", "y")), max_size=1),
+    channels=st.sampled_from((frozenset({"*"}), frozenset({"web"}), frozenset({"ivr"}))),
+)
+
+
+@given(
+    cards=st.lists(agents, max_size=6, unique_by=lambda card: card.key),
+    channel=channels,
+    declared=st.lists(declarations, max_size=2),
+    tenant=st.sampled_from(("x", "y", "z")),
+    subset=st.sampled_from(("", "canary", "beta")),
+    hint=st.builds(
+        RouteHint,
+        agent=st.sampled_from(("", "", "a-agent")),
+        capability=st.sampled_from(("", "", "one")),
+        version_range=st.sampled_from(("", "^1.0.0")),
+        strategy=st.builds(Strategy, st.sampled_from((StrategyKind.UNSPECIFIED, StrategyKind.ALL))),
+    ),
+    last=st.sampled_from(("", "a-agent", "b-agent")),
+    visited=st.sampled_from(((), ("b-agent",))),
+    conversation=st.text(max_size=3),
+)
+def test_whoever_gets_a_turn_may_have_it_by_every_rule(  # noqa: PLR0917 - hypothesis gives them by name
+    cards: list[AgentCard],
+    channel: Channel,
+    declared: list[DeclaredAgent],
+    tenant: str,
+    subset: str,
+    hint: RouteHint,
+    last: str,
+    visited: tuple[str, ...],
+    conversation: str,
+) -> None:
+    classifier = ScriptedClassifier({"say": {"one": 0.8, "two": 0.9, "three": 0.75}})
+    router = Router(desk(*cards), classifier, RoutingSettings(fallback_agent="b-agent"))
+    router.use(Rules.of(channels=[channel], agents=declared))
+    context = CallContext(tenant=tenant, subset=subset, visited=visited)
+    turn = TurnRequest(Message.from_user("say"), conversation_id=conversation, hint=hint, context=context)
+    try:
+        decision = router.decide(turn, ConversationState(last, "three", turn_count=1) if last else ConversationState())
+    except LmosError:
+        return
+    by_key = {card.key: card for card in cards}
+    for target in decision.targets:
+        card = by_key[target.key]
+        assert not card.tenants or tenant in card.tenants
+        assert not card.channels or "web" in card.channels
+        assert card.name not in visited
+        assert target.subset in {"stable", "canary"}
+        for each in declared:
+            assert not each.is_about(card.key) or (each.serves_tenant(tenant) and each.serves_channel("web"))
+        if channel.required is not None:
+            assert target.capability in channel.permitted(card)
+    assert decision.governance is not None
+    assert not channel.strict or not decision.governance.unresolved
+    assert not any(each.chosen and each.exclusion is not Exclusion.NONE for each in decision.candidates)
+    assert router.why_not(turn, "a-agent", decision)

@@ -21,10 +21,12 @@ _REMEDY = "`lmos check FILE` tells all that is wrong with it; the mesh takes it 
 def check_rules(settings: Settings) -> Iterator[Finding]:
     """Nothing where no rules are set; else what the mesh that runs says, or where none runs the files themselves."""
     note = read_rules_note(settings.mesh.state)
-    if note and note.problems:
-        yield warning(_CHECK, f"the mesh keeps to those of {note.since} ({note.summary}): {note.problems[0]}", _REMEDY)
-    elif note:
-        yield ok(_CHECK, f"in force since {note.since}: {note.summary}")
+    if note:
+        since = note.since.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        if note.problems:
+            yield warning(_CHECK, f"the mesh keeps to those of {since} ({note.summary}): {note.problems[0]}", _REMEDY)
+        else:
+            yield ok(_CHECK, f"in force since {since}: {note.summary}")
     elif settings.rules:
         from lmos_grpc.declarations import read_rules  # noqa: PLC0415 - takes a while, and most have no rules
 

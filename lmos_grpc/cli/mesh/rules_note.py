@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,10 +17,10 @@ NOTE = "rules.json"
 
 @dataclass(frozen=True, slots=True)
 class RulesNote:
-    """What is in force, since when (ISO 8601), and what is wrong with the files that are not."""
+    """What is in force, since when, and what is wrong with the files that are not."""
 
     summary: str
-    since: str
+    since: datetime
     problems: tuple[str, ...] = ()
 
 
@@ -29,7 +30,7 @@ def noted_rules(state: Path) -> Iterator[Callable[[RulesNote], None]]:
     note = state / NOTE
 
     def write(said: RulesNote) -> None:
-        note.write_text(json.dumps(asdict(said)), "utf-8")
+        note.write_text(json.dumps({**asdict(said), "since": said.since.isoformat()}), "utf-8")
 
     try:
         yield write
@@ -41,6 +42,7 @@ def read_rules_note(state: Path) -> RulesNote | None:
     """What a mesh noted there; None where none did, or the note cannot be read."""
     try:
         noted = json.loads((state / NOTE).read_text("utf-8"))
-        return RulesNote(str(noted["summary"]), str(noted["since"]), tuple(map(str, noted["problems"])))
+        since = datetime.fromisoformat(noted["since"])
+        return RulesNote(str(noted["summary"]), since, tuple(map(str, noted["problems"])))
     except (OSError, ValueError, TypeError, KeyError):
         return None

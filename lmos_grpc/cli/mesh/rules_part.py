@@ -46,9 +46,7 @@ async def rules_in_force(
 
             def tell(watch: RulesWatch) -> None:
                 metrics.rules_read(sound=not watch.problems)
-                problems = tuple(map(str, watch.problems))
-                since = watch.in_force_since.isoformat(timespec="seconds") if watch.in_force_since else ""
-                note(RulesNote(watch.summary, since, problems))
+                note(RulesNote(watch.summary, watch.in_force_since, tuple(map(str, watch.problems))))
 
             watch = RulesWatch(paths, use, told=tell)
             watch.start()

@@ -213,10 +213,12 @@ async def test_an_agent_that_is_declared_with_an_address_is_there_for_as_long_as
                 await phone.ask(BILL, agent="billing-agent")
 
 
-def test_a_mesh_does_not_start_with_wrong_rules(
-    tmp_path: Path, rules: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("command", [("up", "--edge"), ("serve", "orchestrator", "--orchestrator")])
+def test_nothing_starts_with_wrong_rules(
+    command: tuple[str, ...], tmp_path: Path, rules: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written(rules, "kind: Chanel\n")
-    code = run_command(["up", "--config", str(rules), "--state", str(tmp_path / "state"), "--edge", "127.0.0.1:0"])
+    free = "127.0.0.1:0"
+    code = run_command([*command, free, "--metrics", free, "--config", str(rules), "--state", str(tmp_path / "state")])
     assert code == ExitCode.USAGE
     assert "rules.yaml:1:7: 'Chanel' is no kind; did you mean 'Channel'?" in capsys.readouterr().err

@@ -333,6 +333,19 @@ def test_where_channels_are_declared_there_are_no_others() -> None:
             router.decide(ask(**context))
 
 
+def test_what_is_declared_for_a_tenant_goes_before_what_is_for_all_subset_by_subset() -> None:
+    everybody = Channel(name="web", channel="web", required=(RequiredCapability("explain-bill"),))
+    own = Channel(
+        name="acme", channel="web", tenants=frozenset({"acme"}), required=(RequiredCapability("repair-line"),)
+    )
+    router = router_of(Rules.of(channels=[everybody, own]), *CARDS)
+    assert router.terms(ask()).channel == everybody
+    assert router.terms(ask(tenant="acme")).channel == own
+    router.use(Rules.of(channels=[everybody, replace(own, subset="canary")]))
+    assert router.terms(ask(tenant="acme")).channel == everybody
+    assert router.terms(ask(tenant="acme", subset="canary")).channel == replace(own, subset="canary")
+
+
 def test_ids_with_dashes_are_not_taken_for_each_other() -> None:
     rules = Rules.of(channels=[Channel(name="x", channel="b-c", tenants=frozenset({"a"}))])
     with pytest.raises(ChannelNotAllowedError):
@@ -486,7 +499,7 @@ def test_a_channel_may_forbid_to_give_turns_on() -> None:
 @pytest.mark.parametrize("durable", [True, False, None])
 def test_a_channel_says_how_durable_its_turns_are(durable: bool | None) -> None:  # noqa: FBT001 - a parameter of the test
     rules = Rules.of(channels=[Channel(name="w", channel="web", durable=durable)])
-    assert router_of(rules, *CARDS).terms(ask()).durable is durable
+    assert router_of(rules, *CARDS).durable(ask()) is durable
 
 
 def test_other_rules_come_into_force_as_a_whole_and_old_ones_leave_nothing() -> None:

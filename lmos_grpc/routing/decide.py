@@ -198,7 +198,7 @@ def _talked_before(turn: TurnRequest, state: ConversationState) -> ConversationS
 
 
 def _notes(terms: Terms, decision: Decision) -> str:
-    wanted = terms.subset
-    elsewhere = ", ".join(each.agent for each in decision.targets if each.subset != wanted)
+    wanted = terms.context.subset  # where the mesh drew the subset, most agents have no canary, and need none
+    elsewhere = ", ".join(each.agent for each in decision.targets if wanted and each.subset != terms.subset)
     subset = f"; {elsewhere} has no ready instance of the subset {wanted!r}, so the stable one is used"
     return f"{terms.note}{subset if elsewhere else ''}"

@@ -375,9 +375,19 @@ def test_a_declaration_gives_an_agent_no_rights_that_it_does_not_claim() -> None
     assert router.decide(ask()).mode is DecisionMode.ABSTAINED
 
 
-def test_a_declaration_of_another_version_says_nothing() -> None:
-    declared = DeclaredAgent(card=AgentCard("billing-agent", ""), version="2.0.0", channels=frozenset())
-    assert router_of(Rules.of(agents=[declared]), BILLING).decide(ask()).targets
+def test_a_version_that_no_declaration_is_about_has_no_rights_where_another_is_declared() -> None:
+    declared = DeclaredAgent(card=AgentCard("billing-agent", ""), version="2.0.0", where="agents.yaml:4")
+    decision = router_of(Rules.of(agents=[declared]), BILLING, replace(FAULTS, name="far-agent")).decide(ask())
+    [told] = [each for each in decision.candidates if each.agent == "billing-agent"]
+    assert (told.exclusion, told.chosen) == (Exclusion.VERSION, False)
+    assert told.reason == "agents.yaml:4 declares it, and not in this version and subset"
+    assert router_of(Rules.of(agents=[declared]), replace(BILLING, version="2.0.0")).decide(ask()).targets
+
+
+def test_that_an_agent_has_no_canary_is_told_only_to_who_asked_for_one() -> None:
+    router = router_of(requiring(weights={"canary": 1}), BILLING)
+    assert "subset" not in router.decide(ask()).reason
+    assert "no ready instance of the subset 'canary'" in router.decide(ask(subset="canary")).reason
 
 
 def test_examples_of_a_declaration_are_learnt_and_forgotten_with_the_rules() -> None:
@@ -673,7 +683,9 @@ def test_whoever_gets_a_turn_may_have_it_by_every_rule(  # noqa: PLR0917 - hypot
         assert not card.channels or "web" in card.channels
         assert card.name not in visited
         assert target.subset in {"stable", "canary"}
-        for each in declared:
+        about = [each for each in declared if each.card.name == card.name]
+        assert not about or any(each.is_about(card.key) for each in about)
+        for each in about:
             assert not each.is_about(card.key) or (each.serves_tenant(tenant) and each.serves_channel("web"))
         if channel.required is not None:
             may = channel.permitted(card)

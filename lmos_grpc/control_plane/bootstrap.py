@@ -28,8 +28,9 @@ class EnvoySettings:
     """What differs from one mesh to another. Addresses are `host:port`; a listener has an IP address, port 0: any.
 
     `reflection` is the server that answers reflection and health for all public services. `express` are the routers
-    of the express lane; without one all turns go to the orchestrator. `otlp` None means no
-    traces, `access_log` None no access log. `allowed_origins` are web origins (CORS), `*` for any.
+    of the express lane; without one all turns go to the orchestrator. `otlp` None means no traces; `sampling` is the
+    share of traces that is taken, where the caller has not decided. `access_log` None means no access log.
+    `allowed_origins` are web origins (CORS), `*` for any.
     """
 
     orchestrator: tuple[str, ...]
@@ -44,6 +45,7 @@ class EnvoySettings:
     admin_port: int = 9901
     express: tuple[str, ...] = ()
     otlp: str | None = None
+    sampling: float = 1.0
     access_log: Path | None = None
     allowed_origins: tuple[str, ...] = ("*",)
     node_id: str = "envoy"
@@ -96,7 +98,11 @@ def _listener(name: str, settings: EnvoySettings, host: str, port: int) -> objec
 def _tracing(settings: EnvoySettings, service: str) -> dict[str, object]:
     if settings.otlp is None:
         return {}
-    values: dict[str, object] = {"SERVICE_NAME": service, **_upstream("OTLP", (settings.otlp,))}
+    values: dict[str, object] = {
+        "SERVICE_NAME": service,
+        "SAMPLED_PER_MILLION": round(settings.sampling * 1_000_000),
+        **_upstream("OTLP", (settings.otlp,)),
+    }
     parts = _parsed("tracing.yaml")
     return {name: _fill(part, values) for name, part in parts.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ CAPABILITY_HEADER = "x-lmos-capability"
 LANE_HEADER = "x-lmos-lane"
 
 Metadata = tuple[tuple[str, str], ...]
+_NOT_SAFE = re.compile("[^!-~]")
 
 
 def context_from_metadata(metadata: Iterable[tuple[str, str | bytes]] | None) -> CallContext:
@@ -60,13 +62,12 @@ def context_to_metadata(context: CallContext, *, conversation_id: str = "", rout
     return tuple((key, value) for key, value in pairs if value)
 
 
-def express_headers(target: Target, conversation_id: str) -> dict[str, str]:
+def express_headers(target: Target) -> dict[str, str]:
     """The headers by which Envoy sends a turn straight to its agent, and by which the agent learns what for."""
     headers = {
         LANE_HEADER: Lane.EXPRESS.value,
         ROUTE_HEADER: target.key.route,
         CAPABILITY_HEADER: target.capability,
-        CONVERSATION_HEADER: header_safe(conversation_id),
     }
     return {key: value for key, value in headers.items() if value}
 
@@ -81,4 +82,4 @@ def with_capability_from(metadata: Iterable[tuple[str, str | bytes]] | None, tur
 
 def header_safe(text: str) -> str:
     """The text with everything that a header cannot carry replaced; for hashing, not for reading back."""
-    return "".join(char if " " < char <= "~" else "_" for char in text)
+    return _NOT_SAFE.sub("_", text)

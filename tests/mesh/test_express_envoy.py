@@ -16,15 +16,15 @@ import pytest
 from lmos.agent.v1 import agent_service_pb2, agent_service_pb2_grpc, decision_pb2
 
 from lmos_grpc.conversation import MemoryTurnLog
-from lmos_grpc.express import ExpressService, LaneKeeper, TurnRecorder
+from lmos_grpc.express import LaneKeeper, TurnRecorder, serve_router
 from lmos_grpc.routing import ExpressLane, Router, RoutingSettings
 from lmos_grpc.telemetry import Metrics
 from tests.mesh.acceptance import INVOKE
-from tests.mesh.conftest import answer, plain_agents, running_mesh, server_of
+from tests.mesh.conftest import answer, plain_agents, running_mesh
 from tests.mesh.foreign_tool import output_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
@@ -46,9 +46,12 @@ class HoldableKeeper(LaneKeeper):
         self.free = asyncio.Event()
         self.free.set()
 
-    async def headers(self, turn: TurnRequest) -> Mapping[str, str]:
+    def at_once(self, turn: TurnRequest) -> bytes | None:
+        return super().at_once(turn) if self.free.is_set() else None
+
+    async def after_asking(self, turn: TurnRequest) -> bytes:
         await self.free.wait()
-        return await super().headers(turn)
+        return await super().after_asking(turn)
 
 
 @dataclass
@@ -94,7 +97,7 @@ async def express_mesh(state: Path, registry: FakeRegistry) -> AsyncIterator[Exp
         await enter(recorder.running())
         keeper = HoldableKeeper(router, registry.view, log, recorder, Metrics())
         own = await enter(AsyncExitStack())
-        address = await own.enter_async_context(server_of(ExpressService(keeper).add_to_server))
+        address = await own.enter_async_context(serve_router("127.0.0.1:0", keeper))
         mesh = await enter(running_mesh(state, registry, express=(address,)))
         agents = await enter(plain_agents(registry, "billing", "one", "two"))
         yield Express(mesh, agents, keeper, own.aclose)

@@ -145,7 +145,7 @@ async def _open_express_lane(
     """The address of the express lane's router, or empty where the lane is not to be open."""
     if settings.routing.express is ExpressLane.OFF:
         return ""
-    return (await stack.enter_async_context(run_express(ANY, view, orchestrator, telemetry))).address
+    return await stack.enter_async_context(run_express(ANY, view, orchestrator, telemetry))
 
 
 def _agent_environment(settings: MeshSettings) -> dict[str, str]:

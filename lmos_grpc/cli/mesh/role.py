@@ -101,8 +101,7 @@ async def _orchestrator(
         if mesh.routing.express is not ExpressLane.OFF:
             # In this process, because it decides by the orchestrator's log of conversations.
             at = _checked(settings, settings.serve.router)
-            router = await stack.enter_async_context(run_express(at, view, orchestrator, telemetry))
-            addresses["router"] = router.address
+            addresses["router"] = await stack.enter_async_context(run_express(at, view, orchestrator, telemetry))
         yield {"orchestrator": orchestrator.server.address, **addresses}
 
 

@@ -1,33 +1,22 @@
-"""The ext_proc protocol over a real stream, as an Envoy speaks it: one test per scenario."""
+"""The router over a real socket, asked as an Envoy asks it: one test per scenario."""
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import grpc.aio
 import pytest
 
 from lmos_grpc.conversation import MemoryTurnLog
 from lmos_grpc.domain.conversation import ConversationState, TurnKey
 from lmos_grpc.domain.turn import CallContext, Lane, Message, RouteHint, TurnRequest
-from lmos_grpc.errors import StoreUnavailableError
-from lmos_grpc.express import ExpressService, LaneKeeper, TurnRecorder
-from lmos_grpc.express.wire import (
-    EXT_PROC_METHOD,
-    GoOn,
-    RequestBody,
-    RequestHeaders,
-    Seen,
-    read_response,
-    write_request,
-)
+from lmos_grpc.errors import EnvironmentFaultError, StoreUnavailableError
+from lmos_grpc.express import LaneKeeper, TurnRecorder, serve_router
 from lmos_grpc.routing import ExpressLane, Router, RoutingSettings
-from lmos_grpc.rpc import serve
 from lmos_grpc.telemetry import Metrics
 from lmos_grpc.wire.turn import turn_to_wire
 from tests.fakes.telecom_desk import BILLING, FAULTS, desk
@@ -39,7 +28,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.card import AgentCard
 
 BILL = "why is my bill higher than last month"
-HEADERS = RequestHeaders((("x-lmos-tenant", "acme"), ("x-lmos-channel", "app")))
+HEADERS = {"x-lmos-tenant": "acme", "x-lmos-channel": "app"}
 TURN = TurnRequest(Message.from_user(BILL), conversation_id="c", turn_id="t")
 KEY = TurnKey("acme", "c", "t")
 TO_BILLING = {
@@ -55,43 +44,54 @@ def body(turn: TurnRequest = TURN, *, flag: int = 0) -> bytes:
     return struct.pack(">BI", flag, len(message)) + message
 
 
-class EnvoyStream:
-    """The Envoy end of a stream, which is for one call."""
+INVOKE = "/lmos.agent.v1.AgentService/Invoke"
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        method = "/{}/{}".format(*EXT_PROC_METHOD)
-        self._call = channel.stream_stream(
-            method, request_serializer=write_request, response_deserializer=read_response
-        )()
 
-    async def shows(self, *heard: RequestHeaders | RequestBody) -> None:
-        for each in heard:
-            await self._call.write(each)
+def asked(shown: bytes, headers: dict[str, str] = HEADERS, *, path: str = INVOKE) -> bytes:
+    """A question as Envoy sends it."""
+    said = {"host": "express", "content-length": str(len(shown)), **headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in said.items())
+    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + shown
 
-    async def hears(self) -> GoOn | Seen:
+
+class EnvoyConnection:
+    """The Envoy end of a connection, which is for one question after the other."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def ask(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self._writer.write(piece)
+            await self._writer.drain()
+            await asyncio.sleep(0)  # so that they come apart
+
+    async def hear(self) -> tuple[str, dict[str, str]]:
+        """Status and headers."""
         async with asyncio.timeout(5):
-            said = await self._call.read()
-        assert isinstance(said, GoOn | Seen)
-        return said
-
-    async def answer(self, shown: bytes, headers: RequestHeaders = HEADERS) -> dict[str, str]:
-        """The headers that the router sets for a call; then it hung up."""
-        await self.shows(headers)
-        assert await self.hears() == Seen()
-        await self.shows(RequestBody(shown))
-        said = await self.hears()
-        assert isinstance(said, GoOn)
-        assert await self.is_left()
-        return dict(said.headers)
-
-    async def ends(self) -> None:
-        await self._call.done_writing()
+            status, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        assert headers.pop("content-length") == "0"
+        return status, headers
 
     async def is_left(self) -> bool:
-        """Whether the router hung up, and well."""
+        """Whether the router hung up."""
         async with asyncio.timeout(5):
-            assert await self._call.read() is grpc.aio.EOF
-            return await self._call.code() is grpc.StatusCode.OK
+            return not await self._reader.read()
+
+    def leave(self) -> None:
+        self._writer.close()
+
+
+@asynccontextmanager
+async def connected(address: str) -> AsyncIterator[EnvoyConnection]:
+    host, _, port = address.rpartition(":")
+    connection = EnvoyConnection(*await asyncio.open_connection(host, int(port)))
+    try:
+        yield connection
+    finally:
+        connection.leave()
 
 
 class WatchedLog(MemoryTurnLog):
@@ -113,14 +113,23 @@ class WatchedLog(MemoryTurnLog):
 class Desk:
     """A router of the express lane, and what it has to do with."""
 
-    channel: grpc.aio.Channel
+    address: str
     view: LiveView
     log: WatchedLog
+    keeper: LaneKeeper
     metrics: Metrics = field(default_factory=Metrics)
 
-    async def answer(self, turn: TurnRequest = TURN, headers: RequestHeaders = HEADERS) -> dict[str, str]:
-        """The headers that the router sets for a turn."""
-        return await EnvoyStream(self.channel).answer(body(turn), headers)
+    async def answer(self, turn: TurnRequest = TURN, headers: dict[str, str] = HEADERS) -> dict[str, str]:
+        """The headers that the router sets for a turn on its way to the agent."""
+        return {name: value for name, value in (await self.told(body(turn), headers)).items() if name[:2] == "x-"}
+
+    async def told(self, shown: bytes, headers: dict[str, str] = HEADERS) -> dict[str, str]:
+        """All that the router says to a body."""
+        async with connected(self.address) as envoy:
+            await envoy.ask(asked(shown, headers))
+            status, said = await envoy.hear()
+        assert status == "HTTP/1.1 200 OK"
+        return said
 
 
 @asynccontextmanager
@@ -131,10 +140,9 @@ async def serving(*cards: AgentCard, opened: ExpressLane = ExpressLane.ON) -> As
     keeper = LaneKeeper(router, view, log, recorder, metrics)
     async with (
         recorder.running(),
-        serve("127.0.0.1:0", register=ExpressService(keeper).add_to_server, services=[]) as server,
-        grpc.aio.insecure_channel(server.address) as channel,
+        serve_router("127.0.0.1:0", keeper) as bound,
     ):
-        yield Desk(channel, view, log, metrics)
+        yield Desk(bound, view, log, keeper, metrics)
 
 
 @pytest.fixture
@@ -149,20 +157,81 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_turn_of_one_agent_is_sent_to_it_and_the_router_hangs_up(router: Desk) -> None:
+async def test_a_turn_of_one_agent_is_sent_to_it_and_the_caller_and_the_trace_are_told_why(router: Desk) -> None:
     assert await router.answer() == TO_BILLING
+    told = await router.told(body(replace(TURN, turn_id="t2", conversation_id="c2")))
+    assert told["lmos-mode"] == "classified"
+    assert 0 < float(told["lmos-score"]) <= 1
+    assert told["lmos-why"].endswith("; express lane: one agent, and nothing to do with its stream")
 
 
 async def test_messages_after_the_first_are_nothing_to_the_router(router: Desk) -> None:
-    assert await EnvoyStream(router.channel).answer(body() + body() + b"\x01 more") == TO_BILLING
+    told = await router.told(body() + body() + b"\x01 more")
+    assert told["x-lmos-route"] == TO_BILLING["x-lmos-route"]
 
 
-async def test_an_envoy_that_goes_before_the_body_is_there_is_let_go(router: Desk) -> None:
-    stream = EnvoyStream(router.channel)
-    await stream.shows(HEADERS)
-    assert await stream.hears() == Seen()
-    await stream.ends()
-    assert await stream.is_left()
+async def test_a_question_is_read_in_whatever_pieces_it_comes(router: Desk) -> None:
+    whole = asked(body())
+    async with connected(router.address) as envoy:
+        await envoy.ask(*(whole[at : at + 7] for at in range(0, len(whole), 7)))
+        assert (await envoy.hear())[1]["x-lmos-route"] == TO_BILLING["x-lmos-route"]
+
+
+async def test_questions_on_one_connection_are_answered_in_their_order(router: Desk) -> None:
+    turns = [replace(TURN, turn_id=str(number), conversation_id=str(number)) for number in range(5)]
+    async with connected(router.address) as envoy:
+        await envoy.ask(b"".join(asked(body(each)) for each in turns))
+        assert [(await envoy.hear())[1]["x-lmos-conversation"] for _ in turns] == [each.turn_id for each in turns]
+
+
+async def test_an_envoy_that_goes_in_the_middle_of_a_question_is_let_go(router: Desk) -> None:
+    async with connected(router.address) as envoy:
+        await envoy.ask(asked(body())[:-3])
+    assert await router.answer() == TO_BILLING
+
+
+async def test_the_router_says_that_it_is_well(router: Desk) -> None:
+    async with connected(router.address) as envoy:
+        await envoy.ask(b"GET /health HTTP/1.1\r\nhost: express\r\n\r\n")
+        assert await envoy.hear() == ("HTTP/1.1 200 OK", {})
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"hello\r\n\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length: many\r\n\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length: 99999999\r\n\r\n",
+        b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"x" * 70_000,
+    ],
+    ids=["HTTP/2", "no HTTP", "no length", "too long", "chunks", "endless"],
+)
+async def test_what_no_envoy_sends_is_refused_and_harms_nobody_else(router: Desk, sent: bytes) -> None:
+    async with connected(router.address) as envoy:
+        await envoy.ask(sent)
+        status, headers = await envoy.hear()
+        assert (status, headers) == ("HTTP/1.1 400 Bad Request", {"connection": "close"})
+        assert await envoy.is_left()
+    assert await router.answer() == TO_BILLING
+
+
+async def test_a_router_that_ends_lets_its_connections_go() -> None:
+    async with AsyncExitStack() as stack:
+        router = await stack.enter_async_context(serving(BILLING))
+        envoy = await (outer := AsyncExitStack()).enter_async_context(connected(router.address))
+        await envoy.ask(asked(body()))
+        await envoy.hear()
+        await stack.aclose()
+        assert await envoy.is_left()
+        await outer.aclose()
+
+
+async def test_an_address_that_is_taken_is_told(router: Desk) -> None:
+    with pytest.raises(EnvironmentFaultError, match=router.address):
+        async with serve_router(router.address, router.keeper):
+            pass
 
 
 @pytest.mark.parametrize(
@@ -177,14 +246,7 @@ async def test_an_envoy_that_goes_before_the_body_is_there_is_let_go(router: Des
     ids=["compressed", "no gRPC", "no message", "cut off", "nothing"],
 )
 async def test_what_the_router_cannot_read_is_left_to_the_orchestrator(router: Desk, sent: bytes) -> None:
-    assert await EnvoyStream(router.channel).answer(sent) == {}
-
-
-async def test_a_request_without_a_body_is_left_to_the_orchestrator(router: Desk) -> None:
-    stream = EnvoyStream(router.channel)
-    await stream.shows(replace(HEADERS, last=True))
-    assert await stream.hears() == Seen()
-    assert await stream.is_left()
+    assert await router.told(sent) == {}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +269,7 @@ async def test_what_is_not_for_the_express_lane_is_left_to_the_orchestrator(rout
 async def test_tenant_and_channel_count_on_the_express_lane_too() -> None:
     async with serving(replace(BILLING, tenants=frozenset({"acme"}))) as router:
         assert await router.answer() == TO_BILLING
-        other = RequestHeaders((("x-lmos-tenant", "other"),))
+        other = {"x-lmos-tenant": "other"}
         assert await router.answer(replace(TURN, turn_id="t2"), other) == {}
 
 

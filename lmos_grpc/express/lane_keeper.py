@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.conversation import ConversationState
     from lmos_grpc.domain.decision import Decision, Target
     from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.express.conversations import Conversations
     from lmos_grpc.express.turn_recorder import TurnRecorder
     from lmos_grpc.routing import LaneChoice
     from lmos_grpc.telemetry import Metrics
@@ -40,22 +41,20 @@ class Decider(Protocol):
         """The lane that the turn may take, and why."""
 
 
-class StateReader(Protocol):
-    """Knows what was said before in a conversation; the turn log is one."""
-
-    async def state_before(self, key: TurnKey) -> ConversationState | None:
-        """As `TurnLog.state_before`."""
-
-
 class LaneKeeper:
     """Gives for each turn the answer that sends it to its agent, or the one that leaves it to the orchestrator."""
 
     def __init__(
-        self, decider: Decider, view: LiveView, states: StateReader, recorder: TurnRecorder, metrics: Metrics
+        self,
+        decider: Decider,
+        view: LiveView,
+        conversations: Conversations,
+        recorder: TurnRecorder,
+        metrics: Metrics,
     ) -> None:
         self._decider = decider
         self._view = view
-        self._states = states
+        self._conversations = conversations
         self._recorder = recorder
         self._metrics = metrics
         self._recent = RecentTurns()
@@ -76,7 +75,7 @@ class LaneKeeper:
             known = self.at_once(turn)
             if known is not None:
                 return known
-            state = await self._states.state_before(_key(turn))
+            state = await self._conversations.state_before(_key(turn))
             return self._before(_key(turn)) or self._decided(turn, state)  # it may have come twice at once
         except LmosError as error:
             # What cannot be routed is for the orchestrator to say.

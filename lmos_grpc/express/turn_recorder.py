@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
-    from lmos_grpc.conversation import TurnLog
     from lmos_grpc.domain.conversation import TurnKey
     from lmos_grpc.domain.decision import Target
     from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.express.conversations import Conversations
 
 _LOG = logging.getLogger(__name__)
 _WAITING = 1_000
@@ -43,7 +43,7 @@ class TurnRecorder:
 
     def __init__(
         self,
-        log: TurnLog,
+        log: Conversations,
         *,
         now: Callable[[], datetime],
         waiting: int = _WAITING,
@@ -115,6 +115,6 @@ class TurnRecorder:
             del self._unwritten[where]
 
     def _record(self, ran: _Ran) -> TurnRecord:
-        # The mesh does not see the answer: an empty one says who gave it, which is what routing has to know.
+        # An empty answer says who gave it, which is what routing has to know.
         now, answered = self._now(), Message(Role.AGENT, (), ran.target.agent)
-        return TurnRecord(ran.key, ran.turn.message, (answered,), Outcome.COMPLETED, now, now, 0, ran.target.capability)
+        return TurnRecord(ran.key, ran.turn.message, (answered,), Outcome.UNSEEN, now, now, 0, ran.target.capability)

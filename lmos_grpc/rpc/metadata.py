@@ -37,6 +37,7 @@ def context_from_metadata(metadata: Iterable[tuple[str, str | bytes]] | None) ->
         channel=said.get(CHANNEL_HEADER, default.channel),
         subset=said.get(SUBSET_HEADER, default.subset),
         visited=tuple(name for name in said.get(VISITED_HEADER, "").split(",") if name),
+        lane=Lane.EXPRESS if said.get(LANE_HEADER) == Lane.EXPRESS.value else default.lane,
     )
 
 

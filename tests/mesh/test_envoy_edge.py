@@ -159,6 +159,7 @@ async def test_a_method_that_is_not_there_is_told_in_json(mesh: Mesh, kind: str)
     [
         *(f"discovery.v1.DiscoveryService/{each}" for each in ("Register", "Renew", "Deregister", "UpdateState")),
         "conversation.v1.ConversationService/RecordTurn",
+        "conversation.v1.ConversationService/GetRoutingState",
     ],
 )
 async def test_nobody_registers_an_agent_or_records_a_turn_at_the_edge(mesh: Mesh, method: str) -> None:

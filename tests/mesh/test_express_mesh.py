@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 import pytest
 import pytest_asyncio
-from lmos.agent.v1 import agent_service_pb2, agent_service_pb2_grpc, decision_pb2
+from lmos.agent.v1 import agent_event_pb2, agent_service_pb2, agent_service_pb2_grpc, decision_pb2
 from lmos.conversation.v1 import conversation_service_pb2, conversation_service_pb2_grpc
 from lmos.orchestrator.v1 import orchestrator_service_pb2, orchestrator_service_pb2_grpc
 from opentelemetry.trace import format_trace_id
@@ -81,6 +81,22 @@ class TwoCapabilities(Agent):
             yield "washed"
 
 
+class DiaryAgent(Agent):
+    """Tells the mesh of its turns itself."""
+
+    def __init__(self) -> None:
+        super().__init__("diary-agent", version="1.0.0", description="Keeps a diary.", records_turns=True)
+        self.history: tuple[str, ...] = ()
+
+        @self.capability("write-diary", version="1.0.0", examples={"en": ["dear diary"]})
+        async def write(turn: Turn) -> AsyncIterator[str]:
+            self.history = tuple(each.text for each in turn.history)
+            yield "Dear "
+            yield "diary."
+            if "break" in turn.text:
+                raise LookupError
+
+
 class Cast:
     """The agents of these tests."""
 
@@ -88,10 +104,11 @@ class Cast:
         self.counting = StepAgent()
         self.endless = EndlessAgent()
         self.double = TwoCapabilities()
+        self.diary = DiaryAgent()
 
     @property
     def all(self) -> tuple[Agent, ...]:
-        return (billing_agent(), orders_agent(), FrontAgent(), self.counting, self.endless, self.double)
+        return (billing_agent(), orders_agent(), FrontAgent(), self.counting, self.endless, self.double, self.diary)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -288,9 +305,12 @@ async def test_a_follow_up_stays_with_the_agent_of_the_express_turn_before_on_ei
 
     async def both_recorded() -> bool:
         try:
-            return len((await conversations.ListTurns(listing, timeout=5)).turns) == 2
+            turns = (await conversations.ListTurns(listing, timeout=5)).turns
         except grpc.aio.AioRpcError:
             return False
+        # Nobody in the mesh saw the answer, and the log does not say more.
+        assert {each.outcome for each in turns} <= {agent_event_pb2.OUTCOME_UNSEEN}
+        return len(turns) == 2
 
     await until(both_recorded)
     call = invoke(edge, request("and why?", "sticky", "t3"))  # without its history, so on the managed lane
@@ -298,6 +318,24 @@ async def test_a_follow_up_stays_with_the_agent_of_the_express_turn_before_on_ei
     assert [each.agent for each in routed[0].targets] == ["billing-agent"]
     assert "the history, which the caller did not send" in routed[0].reason
     assert mesh.view.agents
+
+
+async def test_an_agent_that_records_its_turns_has_told_the_mesh_before_its_caller_sees_the_end(
+    edge: grpc.aio.Channel, cast: Cast
+) -> None:
+    conversations: ConversationServiceAsyncStub = conversation_service_pb2_grpc.ConversationServiceStub(edge)  # type: ignore[assignment]
+    listing = conversation_service_pb2.ListTurnsRequest(conversation_id="diary")
+    for turn, said, outcome in (
+        ("t1", "hello", agent_event_pb2.OUTCOME_COMPLETED),
+        ("t2", "break", agent_event_pb2.OUTCOME_FAILED),
+    ):
+        asked = request(said, "diary", turn, agent="diary-agent", lane=decision_pb2.LANE_EXPRESS)
+        assert (await told(invoke(edge, asked)))[0] == "diary-agent/1.0.0/stable"
+        *_, last = (await conversations.ListTurns(listing, timeout=5)).turns
+        assert (last.turn_id, last.outcome, last.request.parts[0].text) == (turn, outcome, said)
+        assert [each.parts[0].text for each in last.responses] == ["Dear diary."]
+    await told(invoke(edge, request("and now?", "diary", "t3")))  # without its history, so on the managed lane
+    assert cast.diary.history == ("hello", "Dear diary.", "break", "Dear diary.")
 
 
 async def test_a_question_that_the_mesh_did_not_see_is_answered_where_it_was_asked(edge: grpc.aio.Channel) -> None:

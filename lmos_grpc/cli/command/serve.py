@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 @click.option("--control-plane", metavar="HOST:PORT", help="The same for the control plane [default: 127.0.0.1:9202].")
 @click.option("--orchestrator", metavar="HOST:PORT", help="The same for the orchestrator [default: 127.0.0.1:9203].")
 @click.option("--traces", metavar="HOST:PORT", help="The same for the trace store [default: 127.0.0.1:4317].")
-@click.option("--router", metavar="HOST:PORT", help="Of the express lane, beside it [default: 127.0.0.1:9204].")
+@click.option(
+    "--router",
+    metavar="HOST:PORT",
+    help="The same for the router of the express lane; for envoy several, with commas [default: 127.0.0.1:9204].",
+)
+@click.option("--routers-apart", is_flag=True, help="Routers are processes of their own, not beside the orchestrator.")
 @options.express_lane
 @options.at_edge
 @options.at_internal
@@ -42,10 +47,11 @@ def serve(
     orchestrator: str | None,
     router: str | None,
     traces: str | None,
+    routers_apart: bool,
 ) -> ExitCode:
     r"""Run one part of a mesh until Ctrl-C; it finds the others at their addresses, whenever they come.
 
-    ROLE is discovery, control-plane, orchestrator, traces or envoy.
+    ROLE is discovery, control-plane, orchestrator, router, traces or envoy.
 
     The addresses say where a part listens and where the others look for it, so that all can be given the same.
 
@@ -61,6 +67,7 @@ def serve(
         serve__orchestrator=orchestrator,
         serve__router=router,
         serve__traces=traces,
+        serve__routers_apart=routers_apart or None,
     )
     return run(serve_role(Role(role), settings, invocation.output))
 

@@ -24,14 +24,14 @@ LOG = "envoy.log"
 class Upstreams:
     """Where Envoy finds the parts of the mesh, as `host:port`.
 
-    `otlp` is empty where spans go nowhere, and `express` where the express lane is not open.
+    `otlp` is empty where spans go nowhere, and `express`, the routers, where the express lane is not open.
     """
 
     ads: str
     discovery: str
     orchestrator: str
     otlp: str = ""
-    express: str = ""
+    express: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ async def run_edge(state: Path, edge: str, internal: str, upstreams: Upstreams) 
         conversation=(upstreams.orchestrator,),
         reflection=(upstreams.orchestrator,),
         ads=(upstreams.ads,),
-        express=(upstreams.express,) if upstreams.express else (),
+        express=upstreams.express,
         edge_host=edge_host,
         edge_port=edge_port,
         internal_host=internal_host,

@@ -141,11 +141,11 @@ async def _open_express_lane(
     view: LiveView,
     orchestrator: RunningOrchestrator,
     telemetry: TelemetryPart,
-) -> str:
-    """The address of the express lane's router, or empty where the lane is not to be open."""
+) -> tuple[str, ...]:
+    """The addresses of the express lane's routers; none where the lane is not to be open."""
     if settings.routing.express is ExpressLane.OFF:
-        return ""
-    return await stack.enter_async_context(run_express(ANY, view, orchestrator, telemetry))
+        return ()
+    return (await stack.enter_async_context(run_express(ANY, view, orchestrator.router, orchestrator.log, telemetry)),)
 
 
 def _agent_environment(settings: MeshSettings) -> dict[str, str]:

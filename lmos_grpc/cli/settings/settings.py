@@ -26,7 +26,8 @@ class ServeSection:
     discovery: str = "127.0.0.1:9201"
     control_plane: str = "127.0.0.1:9202"
     orchestrator: str = "127.0.0.1:9203"
-    router: str = "127.0.0.1:9204"
+    router: str = "127.0.0.1:9204"  # for Envoy: of every router, separated by commas
+    routers_apart: bool = False
     traces: str = "127.0.0.1:4317"
 
 

@@ -100,6 +100,18 @@ _EXPRESS = _shared(
     "faster, and gives up that the mesh keeps the answer: such a turn cannot be resumed, and is not in the history. "
     "`asked`: only where a caller asks for it.",
 )
+_ORIGINS = _shared(
+    "--allow-origin",
+    setting="mesh.allowed_origins",
+    metavar="ORIGINS",
+    help="Web pages that may call the edge, with commas; * for all [default: local, those of this machine].",
+)
+_SAMPLING = _shared(
+    "--trace-sampling",
+    setting="telemetry.sampling",
+    metavar="SHARE",
+    help="The share of traces that is taken, 0 to 1, where the caller has not decided [default: 1].",
+)
 _INSECURE = _shared(
     "--insecure-listen",
     setting="mesh.insecure_listen",
@@ -122,6 +134,11 @@ def unwrapped(command: Command) -> Command:
 def express_lane(command: Command) -> Command:
     """Adds --express."""
     return _apply(command, _EXPRESS)
+
+
+def edge_options(command: Command) -> Command:
+    """Adds what is decided about the edge: --allow-origin and --trace-sampling."""
+    return _apply(command, _ORIGINS, _SAMPLING)
 
 
 def as_json(command: Command) -> Command:

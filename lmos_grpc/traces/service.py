@@ -75,13 +75,14 @@ class TraceReceiver(TraceServiceServicer):
         going_on = True
         while going_on:
             requests = [await self._waiting.get()]
-            # A transaction costs more than what is in it: those that come now wait for those that come soon.
-            await asyncio.sleep(0 if requests[0] is None else self._gather.total_seconds())
             while not self._waiting.empty():
                 requests.append(self._waiting.get_nowait())
             going_on = None not in requests
             if kept := [request for request in requests if request is not None]:
                 await self._keep(kept)
+            # A transaction costs more than what is in it: what comes now waits for what comes soon.
+            if going_on:
+                await asyncio.sleep(self._gather.total_seconds())
 
     def close(self) -> None:
         """Lets `run` end after what waits now."""

@@ -6,23 +6,25 @@ import os
 import signal
 import socket
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import pytest
 
 from lmos_grpc import Lane, MeshClient, serve_agent
 from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.cli.mesh.mesh import run_mesh
+from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
 from lmos_grpc.domain.decision import DecisionMode
 from lmos_grpc.domain.event import Routed
 from lmos_grpc.errors import LmosError
+from lmos_grpc.routing import ExpressLane, RoutingSettings
 from lmos_grpc.sdk import AgentSettings
 from tests.mesh.acceptance import StepAgent
-from tests.mesh.lmos_process import lmos
-from tests.mesh.whole_mesh import billing_agent, until
+from tests.mesh.lmos_process import children, lmos
+from tests.mesh.whole_mesh import agent_settings, billing_agent, until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lmos_grpc.sdk.mesh_client import Wishes
     from tests.mesh.lmos_process import LmosProcess
 
@@ -66,6 +68,10 @@ class Parts:
         self.start("router", router=ANY)
         self.processes[f"router {number}"] = self.processes.pop("router")
         return self.addresses.pop("router")
+
+
+def is_router(pid: int) -> bool:
+    return b"router" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _free_address() -> str:
@@ -119,6 +125,19 @@ async def test_parts_in_processes_of_their_own_have_the_express_lane_where_it_is
             await until(goes_straight)
             told = await client.explain("why is my bill so high?")
             assert told.lane is Lane.EXPRESS
+
+
+async def test_a_mesh_of_one_command_has_as_many_routers_as_it_is_told(tmp_path: Path) -> None:
+    settings = MeshSettings(state=tmp_path, routers=2, routing=RoutingSettings(express=ExpressLane.ON))
+    async with run_mesh(settings) as mesh, serve_agent(billing_agent(), agent_settings(mesh)) as served:
+        await served.wait_registered()
+        async with MeshClient(mesh.edge) as client:
+
+            async def goes_straight() -> bool:
+                return not any([isinstance(event.body, Routed) async for event in client.invoke(BILL)])
+
+            await until(goes_straight)
+        assert len([each for each in children(os.getpid()) if is_router(each)]) == 2
 
 
 async def test_routers_of_their_own_share_the_turns_and_are_not_missed_when_they_die(tmp_path: Path) -> None:

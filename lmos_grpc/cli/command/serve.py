@@ -10,7 +10,7 @@ from lmos_grpc.cli import options
 from lmos_grpc.cli.exit_code import ExitCode
 from lmos_grpc.cli.mesh.role import Role, run_role
 from lmos_grpc.cli.options import pass_invocation
-from lmos_grpc.cli.running import run, stop_signals
+from lmos_grpc.cli.running import end_with_parent, run, stop_signals
 
 if TYPE_CHECKING:
     from lmos_grpc.cli.options import Invocation
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     help="The same for the router of the express lane; for envoy several, with commas [default: 127.0.0.1:9204].",
 )
 @click.option("--routers-apart", is_flag=True, help="Routers are processes of their own, not beside the orchestrator.")
+@click.option("--fallback-agent", metavar="NAME", help="Who gets the turns that fit nobody.")
+@click.option("--with-parent", is_flag=True, hidden=True, help="Drain when standard input ends.")
 @options.express_lane
+@options.edge_options
 @options.at_edge
 @options.at_internal
 @options.in_state
@@ -47,7 +50,9 @@ def serve(
     orchestrator: str | None,
     router: str | None,
     traces: str | None,
+    fallback_agent: str | None,
     routers_apart: bool,
+    with_parent: bool,
 ) -> ExitCode:
     r"""Run one part of a mesh until Ctrl-C; it finds the others at their addresses, whenever they come.
 
@@ -62,6 +67,7 @@ def serve(
     """
     options.show_logs(verbose=invocation.verbose)
     settings = invocation.settings(
+        mesh__fallback_agent=fallback_agent,
         serve__discovery=discovery,
         serve__control_plane=control_plane,
         serve__orchestrator=orchestrator,
@@ -69,6 +75,8 @@ def serve(
         serve__traces=traces,
         serve__routers_apart=routers_apart or None,
     )
+    if with_parent:
+        end_with_parent()
     return run(serve_role(Role(role), settings, invocation.output))
 
 

@@ -52,7 +52,7 @@ async def run_role(role: Role, settings: Settings) -> AsyncIterator[dict[str, st
     mesh.check()
     prepare_state(mesh.state)
     otlp = "" if role is Role.TRACES else mesh.otlp_endpoint or settings.serve.traces
-    telemetry = TelemetryPart(otlp, mesh.record_text)
+    telemetry = TelemetryPart(otlp, mesh.record_text, sampling=mesh.edge_options.sampling)
     with ungrouped():
         async with telemetry.metrics_at(mesh.metrics) as metrics, _part(role, settings, mesh, telemetry) as addresses:
             yield {**addresses, "metrics": f"http://{metrics}/metrics"}
@@ -140,7 +140,7 @@ async def _envoy(settings: Settings, mesh: MeshSettings, telemetry: TelemetryPar
         otlp=telemetry.otlp,
         express=() if mesh.routing.express is ExpressLane.OFF else tuple(serve.router.split(",")),
     )
-    async with run_edge(mesh.state, mesh.edge, mesh.internal, upstreams) as edge:
+    async with run_edge(mesh.state, mesh.edge, mesh.internal, upstreams, options=mesh.edge_options) as edge:
         yield {"edge": edge.edge, "internal": edge.internal}
 
 

@@ -16,6 +16,8 @@ class MeshSection:
     state: Path = Path("~/.local/state/lmos")
     fallback_agent: str = ""
     express: str = "off"  # off, asked or on
+    routers: str = "0"  # of the express lane in processes of their own; 0: one beside the orchestrator
+    allowed_origins: str = "local"  # of web pages, separated by commas; * for any, local for those of this machine
     insecure_listen: bool = False
 
 
@@ -46,6 +48,7 @@ class TelemetrySection:
 
     otlp_endpoint: str = ""
     record_text: bool = False
+    sampling: str = "1"  # the share of traces that is taken where no caller has decided
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ async def test_one_turn_to_two_agents_is_one_trace_without_orphans(tmp_path: Pat
         hint = RouteHint(strategy=Strategy(StrategyKind.ALL))
         await asked(mesh, Question("why is my bill so high, and where is my parcel?", hint))
         with open_span_reader(tmp_path / TRACES) as reader:
+            await until(lambda: [each.root_name for each in reader.list_traces(1)] == ["lmos ask"])
             newest = find_trace(reader, "last").trace_id
         trace = await finished_trace(tmp_path, newest, LIMIT, lambda each: is_whole(each, agents))
     assert trace is not None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
+from lmos_grpc.domain.card import AgentKey
+from lmos_grpc.domain.decision import Decision, DecisionMode, Target
 from lmos_grpc.domain.turn import CallContext, Lane
 from lmos_grpc.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lmos_grpc.domain.decision import Target
     from lmos_grpc.domain.turn import TurnRequest
 
 TENANT_HEADER = "x-lmos-tenant"
@@ -23,6 +25,9 @@ VISITED_HEADER = "x-lmos-visited"
 ROUTE_HEADER = "x-lmos-route"
 CAPABILITY_HEADER = "x-lmos-capability"
 LANE_HEADER = "x-lmos-lane"
+MODE_HEADER = "x-lmos-mode"
+WHY_HEADER = "x-lmos-why"
+_AS_BEFORE = "the same turn came before"
 
 Metadata = tuple[tuple[str, str], ...]
 _NOT_SAFE = re.compile("[^!-~]")
@@ -71,6 +76,19 @@ def express_headers(target: Target) -> dict[str, str]:
         CAPABILITY_HEADER: target.capability,
     }
     return {key: value for key, value in headers.items() if value}
+
+
+def decision_from_metadata(metadata: Iterable[tuple[str, str | bytes]] | None) -> Decision | None:
+    """The decision that the metadata of a response tells of; None where there is none, as on the managed lane."""
+    said = {key: value for key, value in metadata or () if isinstance(value, str) and value}
+    key = AgentKey.from_route(said.get(ROUTE_HEADER, ""))
+    if said.get(LANE_HEADER) != Lane.EXPRESS.value or key is None:
+        return None
+    modes = {each.value: each for each in DecisionMode}
+    target = Target(key.name, key.version, key.subset, said.get(CAPABILITY_HEADER, ""))
+    # A turn that came again goes where it went, and nobody says any more why that was.
+    mode, why = modes.get(said.get(MODE_HEADER, "")), unquote(said.get(WHY_HEADER, ""))
+    return Decision(mode or DecisionMode.CONVERSATION, why or _AS_BEFORE, (target,), lane=Lane.EXPRESS)
 
 
 def with_capability_from(metadata: Iterable[tuple[str, str | bytes]] | None, turn: TurnRequest) -> TurnRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import struct
 import time
@@ -20,6 +21,9 @@ from lmos.orchestrator.v1 import orchestrator_service_pb2, orchestrator_service_
 from opentelemetry.trace import format_trace_id
 
 from lmos_grpc import Agent, MeshClient
+from lmos_grpc.cli.command.ask import Question, ask_mesh
+from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.domain.turn import RouteHint
 from lmos_grpc.routing import ExpressLane
 from lmos_grpc.telemetry import start_tracing
 from tests.mesh.acceptance import (
@@ -34,7 +38,15 @@ from tests.mesh.acceptance import (
     whole_trace,
 )
 from tests.mesh.foreign_tool import running
-from tests.mesh.whole_mesh import LIMIT, billing_agent, orders_agent, until, whole_mesh
+from tests.mesh.whole_mesh import (
+    LIMIT,
+    billing_agent,
+    orders_agent,
+    output_to,
+    settings_for,
+    until,
+    whole_mesh,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -252,6 +264,16 @@ async def test_a_turn_that_needs_the_mesh_gets_the_managed_lane_even_if_the_expr
     first, *_ = [each.event.routed.decision async for each in call if each.event.HasField("routed")]
     assert first.lane == decision_pb2.LANE_MANAGED
     assert why in first.reason
+
+
+async def test_who_asks_from_the_command_line_is_told_why_on_the_express_lane_too(mesh: RunningMesh) -> None:
+    said = io.StringIO()
+    question = Question("please mow my lawn", RouteHint())
+    assert await ask_mesh(settings_for(mesh), output_to(said), question, why=True) is ExitCode.OK
+    assert "double-agent 1.0.0 (mow-lawn) · completed" in said.getvalue()
+    assert "why: classified → double-agent/mow-lawn: 'mow-lawn' of double-agent scored" in said.getvalue()
+    assert "express lane: one agent, and nothing to do with its stream" in said.getvalue()
+    assert "· express lane\n" in said.getvalue()
 
 
 async def test_a_route_is_explained_with_its_lane(edge: grpc.aio.Channel) -> None:

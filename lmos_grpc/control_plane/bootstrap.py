@@ -24,7 +24,14 @@ LOCAL_ORIGINS = "local"
 _LOCAL_PAGES = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 _HTTPS = "https://"
 _DESCRIPTORS = "lmos_descriptors.binpb"
-_EXPRESS_PARTS = ("filter", "route", "per_route", "body_limit")  # of the edge listener
+_EXPRESS_PARTS = (
+    "filter",
+    "route",
+    "per_route",
+    "body_limit",
+    "session_question",
+    "session_route",
+)  # of the edge listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,8 @@ _READABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 def answer_for(target: Target, conversation_id: str, decision: Decision | None = None) -> bytes:
     """The answer that sends a turn to `target`; without a decision the turn came before, and goes where it went."""
     why = _why(decision) if decision else b""
-    return write_answer(_to(target), write_headers({CONVERSATION_HEADER: header_safe(conversation_id)}), why)
+    conversation = {CONVERSATION_HEADER: header_safe(conversation_id)} if conversation_id else {}
+    return write_answer(_to(target), write_headers(conversation), why)
 
 
 @lru_cache(_MOST_REMEMBERED)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from lmos_grpc.agent_service.admission import admissible
 from lmos_grpc.agent_service.turn_execution import random_id
-from lmos_grpc.domain.conversation import TurnKey
-from lmos_grpc.domain.turn import Lane
+from lmos_grpc.domain.conversation import ConversationState, TurnKey
+from lmos_grpc.domain.turn import Lane, Message, Role, RouteHint, TurnRequest
 from lmos_grpc.errors import LmosError
 from lmos_grpc.express.lane_answer import answer_for
 from lmos_grpc.express.recent_turns import RecentTurns
@@ -16,15 +16,16 @@ from lmos_grpc.express.wire import GO_ON
 
 if TYPE_CHECKING:
     from lmos_grpc.clients.live_view import LiveView
-    from lmos_grpc.domain.conversation import ConversationState
     from lmos_grpc.domain.decision import Decision, Target
-    from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.domain.turn import CallContext
     from lmos_grpc.express.conversations import Conversations
     from lmos_grpc.express.turn_recorder import TurnRecorder
     from lmos_grpc.routing import LaneChoice
     from lmos_grpc.telemetry import Metrics
 
 _LOG = logging.getLogger(__name__)
+_NEW = ConversationState()
+_NOTHING_SAID = Message(Role.USER, ())
 
 
 class Decider(Protocol):
@@ -39,6 +40,9 @@ class Decider(Protocol):
 
     def lane(self, turn: TurnRequest, decision: Decision, state: ConversationState, /) -> LaneChoice:
         """The lane that the turn may take, and why."""
+
+    def session_lane(self, decision: Decision, /) -> LaneChoice:
+        """The lane that a whole live session may take, and why."""
 
 
 class LaneKeeper:
@@ -67,6 +71,20 @@ class LaneKeeper:
         if turn.hint.lane is Lane.MANAGED or not turn.conversation_id or not turn.turn_id:
             return GO_ON
         return self._before(_key(turn))
+
+    def for_session(self, agent: str, context: CallContext) -> bytes:
+        """The answer for a live session whose caller names an agent; its first message is not there yet."""
+        hint = RouteHint(agent=agent, lane=Lane.EXPRESS)
+        try:
+            decision = self._decider.decide(TurnRequest(_NOTHING_SAID, hint=hint, context=context), _NEW)
+        except LmosError as error:
+            _LOG.debug("leaving a session to the orchestrator: %s", error)
+            return GO_ON
+        decision = self._decider.session_lane(decision).told_in(decision)
+        if decision.lane is not Lane.EXPRESS:
+            return GO_ON
+        self._metrics.route_decided(decision.mode.value, decision.elapsed, lane=Lane.EXPRESS.value)
+        return answer_for(decision.targets[0], "", decision)
 
     async def after_asking(self, turn: TurnRequest) -> bytes:
         """The answer, once it is known what was said before in the conversation."""

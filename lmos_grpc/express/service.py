@@ -12,14 +12,15 @@ from lmos.agent.v1 import agent_service_pb2 as pb
 
 from lmos_grpc.errors import EnvironmentFaultError, LmosError
 from lmos_grpc.express.first_message import Unreadable, first_message
-from lmos_grpc.express.wire import GO_ON, HEALTH_PATH, UNREADABLE, NotHttpError, read_head
+from lmos_grpc.express.wire import GO_ON, HEALTH_PATH, SESSION_PATH, UNREADABLE, NotHttpError, read_head
 from lmos_grpc.rpc import context_from_metadata
+from lmos_grpc.rpc.metadata import AGENT_HEADER
 from lmos_grpc.wire.turn import turn_from_wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
-    from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.domain.turn import CallContext, TurnRequest
     from lmos_grpc.express.lane_keeper import LaneKeeper
     from lmos_grpc.express.wire import Head
 
@@ -107,7 +108,10 @@ class _Connection(asyncio.Protocol):
             self._answer(head, body)
 
     def _answer(self, head: Head, body: bytes) -> None:
-        turn = None if head.path == HEALTH_PATH else _turn(first_message(body), head.headers)
+        if head.path == SESSION_PATH:
+            self._write(self._keeper.for_session(head.headers.get(AGENT_HEADER, ""), _context(head)))
+            return
+        turn = None if head.path == HEALTH_PATH else _turn(first_message(body), _context(head))
         answer = self._keeper.at_once(turn) if turn else GO_ON
         if answer is not None:
             self._write(answer)
@@ -124,12 +128,16 @@ class _Connection(asyncio.Protocol):
             self._transport.write(answer)
 
 
-def _turn(found: bytes | Unreadable, headers: Mapping[str, str]) -> TurnRequest | None:
+def _context(head: Head) -> CallContext:
+    return context_from_metadata(head.headers.items())
+
+
+def _turn(found: bytes | Unreadable, context: CallContext) -> TurnRequest | None:
     if isinstance(found, Unreadable):
         _LOG.debug("leaving a call to the orchestrator: %s", found.reason)
         return None
     try:
-        return turn_from_wire(pb.InvokeRequest.FromString(found), context_from_metadata(headers.items()))
+        return turn_from_wire(pb.InvokeRequest.FromString(found), context)
     except (LmosError, DecodeError, ValueError, OverflowError) as error:
         _LOG.debug("leaving a call to the orchestrator: its message cannot be read: %s", error)
         return None

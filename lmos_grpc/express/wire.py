@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HEALTH_PATH = "/health"
+SESSION_PATH = "/lmos.agent.v1.AgentService/Converse"
 LARGEST_HEAD = 64 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n"

@@ -16,7 +16,7 @@ from lmos_grpc.routing.continuation import by_answer, reply_to_question, stay_wi
 from lmos_grpc.routing.explicit import by_name
 from lmos_grpc.routing.follow_up import after_dismissal
 from lmos_grpc.routing.governance import govern
-from lmos_grpc.routing.lane import choose_lane
+from lmos_grpc.routing.lane import choose_lane, choose_session_lane
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
 from lmos_grpc.routing.settings import ExpressLane, RoutingSettings
 from lmos_grpc.routing.versions import CardRange
@@ -88,6 +88,11 @@ class Router:
         """The lane that a turn may take after its decision, and why."""
         agent = self._view.agents.get(decision.targets[0].key) if decision.targets else None
         return choose_lane(turn, decision, state, agent.card if agent else None, self._settings.express)
+
+    def session_lane(self, decision: Decision) -> LaneChoice:
+        """The lane that a whole live session may take after the decision for whom it is, and why."""
+        agent = self._view.agents.get(decision.targets[0].key) if decision.targets else None
+        return choose_session_lane(decision, agent.card if agent else None, self._settings.express)
 
     def _check(self, turn: TurnRequest) -> None:
         if not self._view.synced:

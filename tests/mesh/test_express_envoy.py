@@ -273,3 +273,81 @@ async def test_an_agent_that_is_gone_by_the_time_is_told_by_name(express: Expres
     await answer(express.ask("hello"))
     registry.remove(*registry.view.agents[next(iter(registry.view.agents))].instances)
     assert await answer(express.ask("hello", turn="t2")) == "orchestrator"
+
+
+def typed(*texts: str) -> list[agent_service_pb2.ConverseRequest]:
+    said = [agent_service_pb2.ConverseRequest(sequence=number) for number, _ in enumerate(texts, 1)]
+    for each, text in zip(said, texts, strict=True):
+        each.user_text.text = text
+    return said
+
+
+Session = grpc.aio.StreamStreamCall[Any, Any]
+
+
+async def heard(call: Session) -> str:
+    said = await call.read()
+    assert isinstance(said, agent_service_pb2.ConverseResponse)
+    return said.event.text_delta.text
+
+
+def session(express: Express, *said: agent_service_pb2.ConverseRequest, agent: str = "billing") -> Session:
+    stub: AgentServiceAsyncStub = agent_service_pb2_grpc.AgentServiceStub(express.mesh.edge)  # type: ignore[assignment]
+    return stub.Converse(iter(said) if said else None, metadata=(("x-lmos-agent", agent),), timeout=20)
+
+
+async def test_a_session_that_names_its_agent_goes_straight_to_it_message_by_message(express: Express) -> None:
+    call = session(express)
+    for each in typed("hello", "are you", "there"):
+        await call.write(each)
+        assert await heard(call) == each.user_text.text
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+    assert await lane(call) == "express"
+    assert (express.mesh.orchestrator.calls, express.agent_calls) == ([], 1)
+
+
+@pytest.mark.parametrize("kept_waiting", [False, True])
+async def test_nothing_of_a_session_is_lost_or_reordered_however_fast_it_is_said(
+    express: Express, *, kept_waiting: bool
+) -> None:
+    texts = [f"{number} {numbered(4_000)}" for number in range(60)]
+    for _ in range(5):
+        call = session(express, *typed(*texts))
+        if kept_waiting:
+            await asyncio.sleep(0.05)  # so that much has come by the time the router is heard
+        assert [each.event.text_delta.text async for each in call] == texts
+        assert await lane(call) == "express"
+
+
+async def test_a_session_whose_first_message_is_long_in_coming_is_not_given_up(express: Express) -> None:
+    call = session(express)
+    await asyncio.sleep(1)  # the delay is the case: longer than Envoy waits for the router
+    [said] = typed("at last")
+    await call.write(said)
+    assert await heard(call) == "at last"
+    assert await lane(call) == "express"
+    call.cancel()
+
+
+@pytest.mark.parametrize("agent", ["nobody", "billing/1.0.0/stable"])
+async def test_a_session_that_names_nobody_who_is_there_is_the_orchestrators(express: Express, agent: str) -> None:
+    call = session(express, *typed("hello"), agent=agent)
+    assert [each.event.text_delta.text async for each in call] == ["hello"]
+    assert (await lane(call), express.agent_calls) == ("", 0)
+
+
+async def test_a_session_is_the_orchestrators_where_the_router_is_gone_and_one_that_runs_goes_on(
+    express: Express,
+) -> None:
+    running = session(express)
+    first, second = typed("one", "two")
+    await running.write(first)
+    assert await heard(running) == "one"
+    await express.stop_router()
+    call = session(express, *typed(*(numbered(4_000) for _ in range(30))))
+    assert [each.event.text_delta.text async for each in call] == [numbered(4_000)] * 30
+    assert await lane(call) == ""
+    await running.write(second)
+    assert await heard(running) == "two"
+    running.cancel()

@@ -25,6 +25,8 @@ VISITED_HEADER = "x-lmos-visited"
 ROUTE_HEADER = "x-lmos-route"
 CAPABILITY_HEADER = "x-lmos-capability"
 AGENT_HEADER = "x-lmos-agent"
+# Set by the edge where somebody outside asks about the registry.
+OUTSIDER_HEADER = "x-lmos-outsider"
 LANE_HEADER = "x-lmos-lane"
 MODE_HEADER = "x-lmos-mode"
 WHY_HEADER = "x-lmos-why"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.errors import LmosError
     from lmos_grpc.sdk.agent import Agent
+    from lmos_grpc.sdk.answering import Tell
     from lmos_grpc.sdk.offer import Offer
     from lmos_grpc.sdk.turn_scope import LanguageModel, MeshCaller
 
@@ -156,7 +157,7 @@ class _CapabilityTurn:
             mesh=self.runner.mesh,
         )
 
-    async def _run(self, emit: Emit, source: Source, scope: TurnScope) -> None:
+    async def _run(self, emit: Tell, source: Source, scope: TurnScope) -> None:
         card, said = self.runner.card(), self.request.context
         span = agent_turn(
             self.runner.tracer,

@@ -16,9 +16,9 @@ from lmos_grpc.errors import LmosError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from lmos_grpc.agent_service import Emit
     from lmos_grpc.domain.event import EventBody
     from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.sdk.answering import Tell
 
     _Told = Callable[["_Report", Outcome], Awaitable[None]]
 
@@ -56,7 +56,7 @@ class TurnReports:
             await self._late.__aexit__(None, None, None)
 
     @asynccontextmanager
-    async def of(self, turn: TurnRequest, source: Source, emit: Emit) -> AsyncIterator[Emit]:
+    async def of(self, turn: TurnRequest, source: Source, emit: Tell) -> AsyncIterator[Tell]:
         """Gives the emit through which the turn in the block has to answer, so that it is reported at its end."""
         if self._recorder is None or turn.context.lane is not Lane.EXPRESS:
             yield emit
@@ -84,9 +84,9 @@ class TurnReports:
 
 
 class _Report:
-    """An `Emit` that listens. The end is passed on once the mesh knows of it: who reads it may ask on at once."""
+    """A `Tell` that listens. The end is passed on once the mesh knows of it: who reads it may ask on at once."""
 
-    def __init__(self, turn: TurnRequest, source: Source, emit: Emit, began: datetime, told: _Told) -> None:
+    def __init__(self, turn: TurnRequest, source: Source, emit: Tell, began: datetime, told: _Told) -> None:
         self.channel = turn.context.channel
         self.sent = False
         self._turn = turn

@@ -12,7 +12,15 @@ from lmos.agent.v1 import agent_service_pb2 as pb
 
 from lmos_grpc.errors import EnvironmentFaultError, LmosError
 from lmos_grpc.express.first_message import Unreadable, first_message
-from lmos_grpc.express.wire import GO_ON, HEALTH_PATH, SESSION_PATH, UNREADABLE, NotHttpError, read_head
+from lmos_grpc.express.wire import (
+    GO_ON,
+    HEALTH_PATH,
+    LARGEST_HEAD,
+    SESSION_PATH,
+    UNREADABLE,
+    NotHttpError,
+    read_head,
+)
 from lmos_grpc.rpc import context_from_metadata
 from lmos_grpc.rpc.metadata import AGENT_HEADER
 from lmos_grpc.wire.turn import turn_from_wire
@@ -94,6 +102,8 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def _answer_all(self) -> None:
+        if len(self._received) > LARGEST_HEAD + _LARGEST_BODY:
+            raise NotHttpError(f"{len(self._received):,} bytes before the answer")
         while self._asking is None:
             if self._head is None:
                 self._head = read_head(self._received)
@@ -119,7 +129,11 @@ class _Connection(asyncio.Protocol):
             self._asking = self._group.create_task(self._ask(turn))
 
     async def _ask(self, turn: TurnRequest) -> None:
-        self._write(await self._keeper.after_asking(turn))
+        try:
+            self._write(await self._keeper.after_asking(turn))
+        except Exception:  # noqa: BLE001 - the edge: Envoy is let go, and the orchestrator has the turn
+            _LOG.exception("a decision of the express lane failed")
+            self.close()
         self._asking = None
         self.data_received(b"")
 

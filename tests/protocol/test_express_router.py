@@ -333,3 +333,31 @@ async def test_a_decision_is_counted_with_its_lane(router: Desk) -> None:
 async def test_where_the_lane_is_for_those_who_ask_only_they_get_it(asked: Lane, expected: dict[str, str]) -> None:
     async with serving(BILLING, opened=ExpressLane.ASKED) as router:
         assert await router.answer(replace(TURN, hint=RouteHint(lane=asked))) == expected
+
+
+async def test_a_decision_that_breaks_leaves_the_turn_to_the_orchestrator_and_the_router_goes_on(
+    router: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_key: TurnKey) -> ConversationState | None:
+        raise LookupError("a defect")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(router.log, "state_before", broken)
+        async with connected(router.address) as envoy:
+            await envoy.ask(asked(body()))
+            assert await envoy.is_left()
+    assert "a decision of the express lane failed" in caplog.text
+    assert await router.answer() == TO_BILLING
+
+
+async def test_a_session_is_sent_to_the_agent_that_its_caller_named_if_that_holds_sessions() -> None:
+    session = {"path": "/lmos.agent.v1.AgentService/Converse"}
+    for card, named, expected in (
+        (replace(BILLING, converses=True), "billing-agent", TO_BILLING["x-lmos-route"]),
+        (replace(BILLING, converses=True), "", None),
+        (replace(BILLING, converses=True, tenants=frozenset({"other"})), "billing-agent", None),
+        (BILLING, "billing-agent", None),
+    ):
+        async with serving(card) as router, connected(router.address) as envoy:
+            await envoy.ask(asked(b"", {**HEADERS, "x-lmos-agent": named}, **session))
+            assert (await envoy.hear())[1].get("x-lmos-route") == expected

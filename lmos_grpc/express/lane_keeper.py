@@ -41,7 +41,7 @@ class Decider(Protocol):
     def lane(self, turn: TurnRequest, decision: Decision, state: ConversationState, /) -> LaneChoice:
         """The lane that the turn may take, and why."""
 
-    def session_lane(self, decision: Decision, /) -> LaneChoice:
+    def session_lane(self, turn: TurnRequest, decision: Decision, /) -> LaneChoice:
         """The lane that a whole live session may take, and why."""
 
 
@@ -74,13 +74,13 @@ class LaneKeeper:
 
     def for_session(self, agent: str, context: CallContext) -> bytes:
         """The answer for a live session whose caller names an agent; its first message is not there yet."""
-        hint = RouteHint(agent=agent, lane=Lane.EXPRESS)
+        turn = TurnRequest(_NOTHING_SAID, hint=RouteHint(agent=agent), context=context)
         try:
-            decision = self._decider.decide(TurnRequest(_NOTHING_SAID, hint=hint, context=context), _NEW)
+            decision = self._decider.decide(turn, _NEW)
+            decision = self._decider.session_lane(turn, decision).told_in(decision)
         except LmosError as error:
             _LOG.debug("leaving a session to the orchestrator: %s", error)
             return GO_ON
-        decision = self._decider.session_lane(decision).told_in(decision)
         if decision.lane is not Lane.EXPRESS:
             return GO_ON
         self._metrics.route_decided(decision.mode.value, decision.elapsed, lane=Lane.EXPRESS.value)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--routers-apart", is_flag=True, help="Routers are processes of their own, not beside the orchestrator.")
 @click.option("--fallback-agent", metavar="NAME", help="Who gets the turns that fit nobody.")
+@click.option("--rules", multiple=True, metavar="PATH", help="Files and folders of tenants, channels and agents.")
 @click.option("--with-parent", is_flag=True, hidden=True, help="Drain when standard input ends.")
 @options.express_lane
 @options.edge_options
@@ -51,6 +52,7 @@ def serve(
     router: str | None,
     traces: str | None,
     fallback_agent: str | None,
+    rules: tuple[str, ...],
     routers_apart: bool,
     with_parent: bool,
 ) -> ExitCode:
@@ -73,6 +75,7 @@ def serve(
         serve__orchestrator=orchestrator,
         serve__router=router,
         serve__traces=traces,
+        rules=rules or None,
         serve__routers_apart=routers_apart or None,
     )
     if with_parent:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from lmos_grpc.cli.mesh.rules_part import rules_followed
 from lmos_grpc.conversation import ConversationClient
 from lmos_grpc.express import LaneKeeper, TurnRecorder, serve_router
 from lmos_grpc.routing import Router
@@ -14,10 +15,10 @@ from lmos_grpc.rpc import open_channel
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
     from lmos_grpc.cli.mesh.telemetry_part import TelemetryPart
     from lmos_grpc.clients.live_view import LiveView
     from lmos_grpc.express import Conversations
-    from lmos_grpc.routing import RoutingSettings
 
 
 @asynccontextmanager
@@ -33,10 +34,13 @@ async def run_express(
 
 @asynccontextmanager
 async def run_lone_express(
-    address: str, view: LiveView, orchestrator: str, routing: RoutingSettings, telemetry: TelemetryPart
+    address: str, view: LiveView, orchestrator: str, mesh: MeshSettings, telemetry: TelemetryPart
 ) -> AsyncIterator[str]:
     """As `run_express`, where the log of conversations is that of the orchestrator at `orchestrator`."""
     async with open_channel(orchestrator) as channel:
-        with closing(Router(view, settings=routing)) as router:
-            async with run_express(address, view, router, ConversationClient(channel), telemetry) as bound:
+        with closing(Router(view, settings=mesh.routing)) as router:
+            async with (
+                rules_followed(mesh.rules, router, telemetry.metrics),
+                run_express(address, view, router, ConversationClient(channel), telemetry) as bound,
+            ):
                 yield bound

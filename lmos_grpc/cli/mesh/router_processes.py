@@ -40,7 +40,8 @@ def _options(settings: MeshSettings, upstreams: Upstreams, address: str) -> tupl
         "--metrics": "127.0.0.1:0",
     }
     fallback = ("--fallback-agent", settings.routing.fallback_agent) if settings.routing.fallback_agent else ()
-    return (*(part for pair in told.items() for part in pair), *fallback)
+    rules = (part for path in settings.rules for part in ("--rules", str(path.resolve())))
+    return (*(part for pair in told.items() for part in pair), *fallback, *rules)
 
 
 def _free_address() -> str:

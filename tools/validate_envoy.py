@@ -33,7 +33,9 @@ def main() -> int:
             access_log=Path(scratch) / "access.json",
             allowed_origins=("https://a.example",),
         )
-        return max(_validate(name, settings, Path(scratch)) for name, settings in (("plain", PLAIN), ("full", full)))
+        secure = replace(PLAIN, otlp="https://otlp.example:4317", sampling=0.1, allowed_origins=("*", "local"))
+        variants = (("plain", PLAIN), ("full", full), ("secure", secure))
+        return max(_validate(name, settings, Path(scratch)) for name, settings in variants)
 
 
 def _validate(name: str, settings: EnvoySettings, scratch: Path) -> int:

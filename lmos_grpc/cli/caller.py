@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lmos_grpc.cli.mesh.whereabouts import find_mesh
+from lmos_grpc.cli.mesh.whereabouts import find_mesh, read_note
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.clients.discovery_client import DiscoveryClient
 from lmos_grpc.clients.orchestrator_client import OrchestratorClient
@@ -49,8 +49,10 @@ class Caller:
 
 
 @asynccontextmanager
-async def call_mesh(settings: Settings) -> AsyncIterator[Caller]:
+async def call_mesh(settings: Settings, *, inside: bool = False) -> AsyncIterator[Caller]:
     """Opens the channel; what fails inside because nobody listens says so and how to mend it.
+
+    `inside` takes the internal listener where the mesh runs on this machine: the edge does not tell all.
 
     Raises:
         InvalidConfigurationError: the edge is no address.
@@ -59,10 +61,11 @@ async def call_mesh(settings: Settings) -> AsyncIterator[Caller]:
     mesh = find_mesh(settings)
     if split_address(mesh.edge) is None:
         raise InvalidConfigurationError(f"the edge is {mesh.edge!r}: say HOST:PORT, such as 127.0.0.1:8080")
+    address = mesh.internal if inside and mesh.edge == _edge_here(settings) else mesh.edge
     tracing = start_tracing("lmos-cli", endpoint=mesh.otlp or None, instance_id=f"cli-{os.getpid()}")
     async with (
         tracing,
-        open_channel(mesh.edge, interceptors=client_interceptors(tracing.tracer, address=mesh.edge)) as channel,
+        open_channel(address, interceptors=client_interceptors(tracing.tracer, address=address)) as channel,
     ):
         try:
             yield Caller(
@@ -75,6 +78,11 @@ async def call_mesh(settings: Settings) -> AsyncIterator[Caller]:
             )
         except UnreachableError as error:
             raise explained(error, mesh.edge) from error
+
+
+def _edge_here(settings: Settings) -> str | None:
+    noted = read_note(settings.mesh.state)
+    return noted.edge if noted else None
 
 
 def new_id(prefix: str) -> str:

@@ -109,6 +109,18 @@ _DURABLE = _shared(
     help="Show nothing of a turn before it is on the disk. Without it what is younger than about a second is lost when "
     "the process is killed, and turns are faster.",
 )
+_ORIGINS = _shared(
+    "--allow-origin",
+    setting="mesh.allowed_origins",
+    metavar="ORIGINS",
+    help="Web pages that may call the edge, with commas; * for all [default: local, those of this machine].",
+)
+_SAMPLING = _shared(
+    "--trace-sampling",
+    setting="telemetry.sampling",
+    metavar="SHARE",
+    help="The share of traces that is taken, 0 to 1, where the caller has not decided [default: 1].",
+)
 _INSECURE = _shared(
     "--insecure-listen",
     setting="mesh.insecure_listen",
@@ -136,6 +148,11 @@ def express_lane(command: Command) -> Command:
 def durable(command: Command) -> Command:
     """Adds --durable."""
     return _apply(command, _DURABLE)
+
+
+def edge_options(command: Command) -> Command:
+    """Adds what is decided about the edge: --allow-origin and --trace-sampling."""
+    return _apply(command, _ORIGINS, _SAMPLING)
 
 
 def as_json(command: Command) -> Command:

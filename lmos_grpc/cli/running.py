@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
 
 _T = TypeVar("_T")
+_STDIN = 0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -53,3 +56,15 @@ async def beside(*coroutines: Coroutine[object, object, None]) -> AsyncIterator[
         finally:
             for task in tasks:
                 task.cancel()
+
+
+def end_with_parent() -> None:
+    """Has this process told to stop when standard input ends: where that is a pipe, whoever holds its other end."""
+    threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+
+
+def _stop_at_end_of_input() -> None:
+    # Not sys.stdin: its lock would be held by this thread when the interpreter shuts down.
+    while os.read(_STDIN, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -9,6 +9,7 @@ from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 
 from lmos_grpc.errors import AgentProtocolViolationError
 from lmos_grpc.rpc import calling, context_to_metadata, receive
+from lmos_grpc.rpc.metadata import decision_from_metadata
 from lmos_grpc.rpc.traced_inflow import traced
 from lmos_grpc.wire.card import card_from_wire
 from lmos_grpc.wire.event import event_from_wire
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     from lmos_grpc.domain.card import AgentCard
+    from lmos_grpc.domain.decision import Decision
     from lmos_grpc.domain.event import AgentEvent
     from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.rpc import Inflow
@@ -58,11 +60,17 @@ class AgentClient:
         return card_from_wire(_understood(response).card)
 
     async def invoke(
-        self, turn: TurnRequest, *, route: str = "", timeout: timedelta | None = None
+        self,
+        turn: TurnRequest,
+        *,
+        route: str = "",
+        timeout: timedelta | None = None,
+        on_decision: Callable[[Decision], None] | None = None,
     ) -> AsyncGenerator[AgentEvent, None]:
         """Runs a turn and streams its events. Closing the iterator cancels the call.
 
         `route` names the agent's cluster on Envoy's internal listener; empty leaves the routing to the mesh.
+        `on_decision` is told of a decision that came beside the events, which is where the express lane has it.
 
         Raises:
             LmosError: the call failed before its first event, or its stream broke.
@@ -74,6 +82,8 @@ class AgentClient:
         )
         try:
             with calling():
+                if on_decision and (decision := decision_from_metadata(await call.initial_metadata())):
+                    on_decision(decision)
                 async for response in call:
                     yield event_from_wire(_understood(response).event)
         finally:

@@ -11,8 +11,9 @@ from lmos.discovery.v1 import discovery_service_pb2 as pb
 from lmos.discovery.v1.discovery_service_pb2_grpc import DiscoveryServiceStub
 
 from lmos_grpc.domain.instance import DEFAULT_LEASE_TTL, Load
+from lmos_grpc.domain.turn import CallContext
 from lmos_grpc.errors import DiscoveryUnavailableError
-from lmos_grpc.rpc import calling
+from lmos_grpc.rpc import calling, context_to_metadata
 from lmos_grpc.wire.card import card_to_wire
 from lmos_grpc.wire.instance import (
     agent_from_wire,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from lmos_grpc.domain.card import AgentCard
     from lmos_grpc.domain.instance import Agent, Instance, InstanceState, Lease, RegistryUpdate
+    from lmos_grpc.rpc.metadata import Metadata
 
 _CALL_TIME = timedelta(seconds=5)
 # Two heartbeats of a watch may be lost.
@@ -96,13 +98,13 @@ class DiscoveryClient:
             return agent_from_wire((await self._stub.GetAgent(request, timeout=self._seconds)).agent)
 
     async def list_agents(self, *, tenant: str = "", channel: str = "") -> tuple[Agent, ...]:
-        """All agents, over as many pages as it takes."""
+        """All agents, over as many pages as it takes. At the edge of a mesh: those of one tenant, without addresses."""
         agents: list[Agent] = []
         token = ""
         while True:
             request = pb.ListAgentsRequest(page_token=token, tenant=tenant, channel=channel)
             with calling():
-                page = await self._stub.ListAgents(request, timeout=self._seconds)
+                page = await self._stub.ListAgents(request, timeout=self._seconds, metadata=_for(tenant))
             agents += (agent_from_wire(each) for each in page.agents)
             token = page.next_page_token
             if not token:
@@ -112,7 +114,7 @@ class DiscoveryClient:
         """Capabilities of agents that are ready, best first."""
         request = pb.FindRequest(capability=capability, text=text, tenant=tenant, channel=channel)
         with calling():
-            response = await self._stub.Find(request, timeout=self._seconds)
+            response = await self._stub.Find(request, timeout=self._seconds, metadata=_for(tenant))
         return [Match(agent_from_wire(each.agent), each.capability, each.score) for each in response.matches]
 
     async def watch(self, resume_token: str = "") -> AsyncGenerator[RegistryUpdate, None]:
@@ -138,3 +140,7 @@ class DiscoveryClient:
             raise DiscoveryUnavailableError(
                 f"discovery sent nothing for {self._silence_seconds:g} s, not even a heartbeat; watch again"
             ) from error
+
+
+def _for(tenant: str) -> Metadata:
+    return context_to_metadata(CallContext(tenant)) if tenant else ()

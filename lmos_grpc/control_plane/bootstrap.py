@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
+LOCAL_ORIGINS = "local"
+_LOCAL_PAGES = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+_HTTPS = "https://"
 _DESCRIPTORS = "lmos_descriptors.binpb"
-_EXPRESS_PARTS = ("filter", "route", "per_route", "body_limit")  # of the edge listener
+_EXPRESS_PARTS = (
+    "filter",
+    "route",
+    "per_route",
+    "body_limit",
+    "session_question",
+    "session_route",
+)  # of the edge listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +39,10 @@ class EnvoySettings:
     """What differs from one mesh to another. Addresses are `host:port`; a listener has an IP address, port 0: any.
 
     `reflection` is the server that answers reflection and health for all public services. `express` are the routers
-    of the express lane; without one all turns go to the orchestrator. `otlp` None means no
-    traces, `access_log` None no access log. `allowed_origins` are web origins (CORS), `*` for any.
+    of the express lane; without one all turns go to the orchestrator. `otlp` None means no traces, and with
+    `https://` before it they go over TLS; `sampling` is the
+    share of traces that is taken, where the caller has not decided. `access_log` None means no access log.
+    `allowed_origins` are web origins (CORS), `*` for any and `local` for pages of this machine.
     """
 
     orchestrator: tuple[str, ...]
@@ -44,8 +57,9 @@ class EnvoySettings:
     admin_port: int = 9901
     express: tuple[str, ...] = ()
     otlp: str | None = None
+    sampling: float = 1.0
     access_log: Path | None = None
-    allowed_origins: tuple[str, ...] = ("*",)
+    allowed_origins: tuple[str, ...] = (LOCAL_ORIGINS,)
     node_id: str = "envoy"
     concurrency: int = 2
 
@@ -87,18 +101,49 @@ def _listener(name: str, settings: EnvoySettings, host: str, port: int) -> objec
         "ACCESS_LOG": _access_log(settings, service),
         **{f"EXPRESS_{part.upper()}": _express(settings).get(part) for part in _EXPRESS_PARTS},
         "LOCAL_REPLIES": local_reply_config(_parsed("local_replies.yaml")),
-        "ALLOWED_ORIGINS": [{"exact": origin} for origin in settings.allowed_origins],
+        "ALLOWED_ORIGINS": [_origin(each) for each in settings.allowed_origins],
         "DESCRIPTORS": base64.b64encode(_folder().joinpath(_DESCRIPTORS).read_bytes()).decode(),
     }
     return _filled(f"{name}_listener.yaml", values)
 
 
+def _origin(name: str) -> dict[str, object]:
+    return {"safe_regex": {"regex": _LOCAL_PAGES}} if name == LOCAL_ORIGINS else {"exact": name}
+
+
 def _tracing(settings: EnvoySettings, service: str) -> dict[str, object]:
     if settings.otlp is None:
         return {}
-    values: dict[str, object] = {"SERVICE_NAME": service, **_upstream("OTLP", (settings.otlp,))}
+    values: dict[str, object] = {
+        "SERVICE_NAME": service,
+        "SAMPLED_PER_MILLION": round(settings.sampling * 1_000_000),
+        **_upstream("OTLP", (settings.otlp.removeprefix(_HTTPS),)),
+        "OTLP_TLS": _tls(settings.otlp.removeprefix(_HTTPS)) if settings.otlp.startswith(_HTTPS) else None,
+    }
     parts = _parsed("tracing.yaml")
     return {name: _fill(part, values) for name, part in parts.items()}
+
+
+def _tls(address: str) -> dict[str, object]:
+    trusted = ssl.get_default_verify_paths().cafile
+    if trusted is None:
+        raise InvalidConfigurationError(
+            f"Envoy cannot send spans to {_HTTPS}{address}: this machine has no file of trusted certificates; set "
+            "SSL_CERT_FILE to one"
+        )
+    host = address.rpartition(":")[0]
+    context = {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "sni": host,
+        "common_tls_context": {
+            "alpn_protocols": ["h2"],
+            "validation_context": {
+                "trusted_ca": {"filename": trusted},
+                "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
+            },
+        },
+    }
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
 
 def _express(settings: EnvoySettings) -> dict[str, object]:

@@ -13,7 +13,7 @@ from lmos.conversation.v1.conversation_service_pb2_grpc import (
 
 from lmos_grpc.conversation.clock import utc_now
 from lmos_grpc.conversation.request_rules import page_size_of, require_id, require_recordable, require_sequence
-from lmos_grpc.conversation.wire import conversation_to_wire, record_from_wire, record_to_wire
+from lmos_grpc.conversation.wire import conversation_to_wire, record_from_wire, record_to_wire, state_to_wire
 from lmos_grpc.domain.conversation import TurnKey
 from lmos_grpc.rpc import context_from_metadata
 
@@ -66,6 +66,12 @@ class _Handlers(ConversationServiceServicer):
         require_recordable(record)
         await self._log.record_turn(record, caller.channel)
         return pb.RecordTurnResponse()
+
+    async def GetRoutingState(self, request: pb.GetRoutingStateRequest, context: Context) -> pb.GetRoutingStateResponse:
+        require_id("conversation_id", request.conversation_id)
+        require_id("turn_id", request.turn_id)
+        key = TurnKey(_caller(context).tenant, request.conversation_id, request.turn_id)
+        return state_to_wire(await self._log.state_before(key))
 
 
 def _caller(context: Context) -> CallContext:

@@ -11,7 +11,7 @@ from lmos.agent.v1 import agent_service_pb2 as service_pb
 from lmos.agent.v1 import message_pb2
 from lmos.conversation.v1 import conversation_service_pb2 as pb
 
-from lmos_grpc.domain.conversation import OpenQuestion, TurnKey, TurnRecord
+from lmos_grpc.domain.conversation import ConversationState, OpenQuestion, TurnKey, TurnRecord
 from lmos_grpc.domain.event import AgentEvent, Clarification, Source
 from lmos_grpc.domain.turn import Message, Role
 from lmos_grpc.errors import InvalidRequestError
@@ -102,6 +102,7 @@ def record_to_wire(record: TurnRecord) -> pb.Turn:
         create_time=to_timestamp(record.created_at),
         end_time=to_timestamp(record.ended_at),
         last_sequence=record.last_sequence,
+        capability=record.capability,
     )
 
 
@@ -120,7 +121,35 @@ def record_from_wire(turn: pb.Turn, tenant: str, conversation_id: str, now: date
         created_at=_moment(turn, "create_time") or now,
         ended_at=_moment(turn, "end_time") or now,
         last_sequence=turn.last_sequence,
+        capability=turn.capability,
     )
+
+
+def state_to_wire(state: ConversationState | None) -> pb.GetRoutingStateResponse:
+    """What routing has to know before a turn; None: the log has that turn."""
+    if state is None:
+        return pb.GetRoutingStateResponse(has_turn=True)
+    question = state.open_question
+    return pb.GetRoutingStateResponse(
+        last_agent=state.last_agent,
+        last_capability=state.last_capability,
+        turn_count=state.turn_count,
+        open_question=event_to_wire(AgentEvent(0, "", question.clarification)).clarification if question else None,
+        asking_agent=question.agent if question else "",
+        asking_capability=question.capability if question else "",
+    )
+
+
+def state_from_wire(message: pb.GetRoutingStateResponse) -> ConversationState | None:
+    """As `TurnLog.state_before` gives it."""
+    if message.has_turn:
+        return None
+    question = None
+    if message.HasField("open_question"):
+        asked = event_from_wire(event_pb.AgentEvent(clarification=message.open_question)).body
+        if isinstance(asked, Clarification):  # always, as it was made of one
+            question = OpenQuestion(asked, message.asking_agent, message.asking_capability)
+    return ConversationState(message.last_agent, message.last_capability, question, message.turn_count)
 
 
 def _moment(turn: pb.Turn, field: str) -> datetime | None:

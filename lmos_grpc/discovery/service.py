@@ -14,6 +14,7 @@ from lmos.discovery.v1.discovery_service_pb2_grpc import (
 )
 
 from lmos_grpc.discovery.catalogue import Audience
+from lmos_grpc.discovery.outsider import Outsider, OutsidersWatch
 from lmos_grpc.discovery.registration import check_instance_id
 from lmos_grpc.discovery.wire import (
     matches_to_wire,
@@ -73,23 +74,31 @@ class DiscoveryHandlers(DiscoveryServiceServicer):
 
     async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
         agent = self._registry.catalogue.agent(request.name, version=request.version, subset=request.subset)
-        return pb.GetAgentResponse(agent=agent_to_wire(agent))
+        outsider = Outsider.from_metadata(context.invocation_metadata())
+        return pb.GetAgentResponse(agent=agent_to_wire(outsider.agent(agent) if outsider else agent))
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         catalogue, audience = self._registry.catalogue, Audience(request.tenant, request.channel)
         agents = catalogue.agents_after(request.page_token, audience)
+        if outsider := Outsider.from_metadata(context.invocation_metadata()):
+            agents = outsider.agents(agents)
         return page_to_wire(agents, request.page_size, lambda last: catalogue.page_token(last, audience))
 
     async def Find(self, request: pb.FindRequest, context: Context) -> pb.FindResponse:
         wanted, limit = wanted_from_wire(request)
-        return matches_to_wire(itertools.islice(self._registry.catalogue.find(wanted), limit))
+        matches = iter(self._registry.catalogue.find(wanted))
+        if outsider := Outsider.from_metadata(context.invocation_metadata()):
+            matches = outsider.matches(matches)
+        return matches_to_wire(itertools.islice(matches, limit))
 
     async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
         watch = self._registry.watch(request.resume_token)
         self._watches.add(watch)
+        outsider = Outsider.from_metadata(context.invocation_metadata())
+        told = OutsidersWatch(outsider, resumed=bool(request.resume_token)) if outsider else None
         async for update in watch:
             # Each message waits until the one before is with the transport: a slow reader costs no memory here.
-            for message in update_to_messages(update):
+            for message in update_to_messages(told.update(update) if told else update):
                 yield message
 
     def end_watches(self) -> None:

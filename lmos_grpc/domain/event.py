@@ -28,6 +28,7 @@ class Outcome(Enum):
     INTERRUPTED = "interrupted"
     TRANSFERRED = "transferred"
     SESSION_ENDED = "session ended"
+    UNSEEN = "unseen"
 
 
 class ToolCallState(Enum):

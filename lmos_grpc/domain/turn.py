@@ -145,6 +145,8 @@ class CallContext:
     channel: str = "web"
     subset: str = ""
     visited: tuple[str, ...] = ()
+    # By which it came to the agent; not passed on.
+    lane: Lane = Lane.UNSPECIFIED
 
     @property
     def wanted_subset(self) -> str:

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
-    from lmos_grpc.conversation import TurnLog
     from lmos_grpc.domain.conversation import TurnKey
     from lmos_grpc.domain.decision import Target
     from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.express.conversations import Conversations
 
 _LOG = logging.getLogger(__name__)
 _WAITING = 1_000
 # An answer of the router that came too late leaves the turn to the orchestrator, which begins it in the log at once: so
 # it has to come first there, or it would find the turn done. And the log writes together what comes together.
-_SETTLED_AFTER = timedelta(milliseconds=100)
+_SETTLED_AFTER = timedelta(milliseconds=250)
 _LAST_WRITES = timedelta(seconds=5)
 
 
@@ -43,7 +43,7 @@ class TurnRecorder:
 
     def __init__(
         self,
-        log: TurnLog,
+        log: Conversations,
         *,
         now: Callable[[], datetime],
         waiting: int = _WAITING,
@@ -66,11 +66,18 @@ class TurnRecorder:
         self._queue.put_nowait(ran)
         self._unwritten[key.tenant, key.conversation_id] = ran
 
+    def is_owed_before(self, turn: TurnRequest) -> bool:
+        """Whether the turn before this one in its conversation is still to be written."""
+        return self._owed_before(turn) is not None
+
     async def write_before(self, turn: TurnRequest) -> None:
         """Writes the turn before this one in its conversation: this one is decided in its light, on either lane."""
-        ran = self._unwritten.get((turn.context.tenant, turn.conversation_id))
-        if ran and ran.key.turn_id != turn.turn_id:
+        if ran := self._owed_before(turn):
             await self._write(ran)
+
+    def _owed_before(self, turn: TurnRequest) -> _Ran | None:
+        ran = self._unwritten.get((turn.context.tenant, turn.conversation_id))
+        return ran if ran and ran.key.turn_id != turn.turn_id else None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -108,6 +115,6 @@ class TurnRecorder:
             del self._unwritten[where]
 
     def _record(self, ran: _Ran) -> TurnRecord:
-        # The mesh does not see the answer: an empty one says who gave it, which is what routing has to know.
+        # An empty answer says who gave it, which is what routing has to know.
         now, answered = self._now(), Message(Role.AGENT, (), ran.target.agent)
-        return TurnRecord(ran.key, ran.turn.message, (answered,), Outcome.COMPLETED, now, now, 0, ran.target.capability)
+        return TurnRecord(ran.key, ran.turn.message, (answered,), Outcome.UNSEEN, now, now, 0, ran.target.capability)

@@ -1,106 +1,74 @@
-"""What Envoy's ext_proc filter and the router say to each other, read and written.
+"""What Envoy and the router say to each other: plain HTTP/1.1, as far as Envoy's ext_authz filter speaks it.
 
-https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/ext_proc/v3/external_processor.proto
+https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/ext_authz_filter
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from lmos_grpc.envoy_api import message_class
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EXT_PROC_METHOD = ("envoy.service.ext_proc.v3.ExternalProcessor", "Process")
-_REQUEST = "envoy.service.ext_proc.v3.ProcessingRequest"
-_RESPONSE = "envoy.service.ext_proc.v3.ProcessingResponse"
-_OVERWRITE_OR_ADD = 2
+HEALTH_PATH = "/health"
+SESSION_PATH = "/lmos.agent.v1.AgentService/Converse"
+LARGEST_HEAD = 64 * 1024
+_END_OF_HEAD = b"\r\n\r\n"
+_OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n"
+GO_ON = _OK + b"\r\n"
+# Not one of 400: Envoy would refuse the turn with it, and after this one the orchestrator has it.
+UNREADABLE = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class NotHttpError(Exception):
+    """These bytes are no request that Envoy would send."""
 
 
 @dataclass(frozen=True, slots=True)
-class RequestHeaders:
-    """The headers of a call; `last` where it has no body."""
+class Head:
+    """What stands before the body of a request: where it is for, its headers, and the sizes of head and body."""
 
-    headers: tuple[tuple[str, str], ...]
-    last: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RequestBody:
-    """The body of a call, or as much of it as Envoy can hold."""
-
-    shown: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The headers were seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class GoOn:
-    """Lets the call go on with these headers set; Envoy then looks for its route anew."""
-
+    path: str
     headers: Mapping[str, str]
+    size: int
+    body_size: int
+
+    @property
+    def end(self) -> int:
+        """Where the request ends."""
+        return self.size + self.body_size
 
 
-Heard = RequestHeaders | RequestBody | None
-Said = Seen | GoOn
+def read_head(received: bytes | bytearray) -> Head | None:
+    """The head at the start of the bytes; None while it is not all there.
+
+    Raises:
+        NotHttpError: it never will be, or it is none that Envoy would send.
+    """
+    size = received.find(_END_OF_HEAD)
+    if size < 0:
+        if len(received) > LARGEST_HEAD:
+            raise NotHttpError(f"a head of more than {LARGEST_HEAD:,} bytes")
+        return None
+    # A header that is no UTF-8 is none of ours.
+    request, *lines = received[:size].decode("utf-8", "replace").split("\r\n")
+    words = request.split(" ")
+    if len(words) != 3 or words[2] != "HTTP/1.1":  # noqa: PLR2004 - method, path and version
+        raise NotHttpError(f"no request of HTTP/1.1: {request[:80]!r}")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    length = headers.get("content-length", "0")
+    # Envoy has the whole body before it asks, and so it says how long that is.
+    if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()):
+        raise NotHttpError("a body whose length is not told")
+    return Head(words[1], headers, size + len(_END_OF_HEAD), int(length))
 
 
-def read_request(data: bytes) -> Heard:
-    """Parses a ProcessingRequest; None where it is about something that the router did not ask for."""
-    message = message_class(_REQUEST).FromString(data)
-    match message.WhichOneof("request"):
-        case "request_headers":
-            said = message.request_headers
-            pairs = ((each.key, (each.raw_value or each.value.encode())) for each in said.headers.headers)
-            # A header that is no UTF-8 is none of ours.
-            headers = tuple((key, raw.decode("utf-8", "replace")) for key, raw in pairs)
-            return RequestHeaders(headers, said.end_of_stream)
-        case "request_body":
-            return RequestBody(message.request_body.body)
-        case _:
-            return None
+def write_headers(headers: Mapping[str, str]) -> bytes:
+    """Some headers of an answer; their values have to be fit for it."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("ascii")
 
 
-def write_request(heard: RequestHeaders | RequestBody) -> bytes:
-    """Serializes a ProcessingRequest, as Envoy would."""
-    message = message_class(_REQUEST)()
-    match heard:
-        case RequestHeaders(headers, last):
-            message.request_headers.end_of_stream = last
-            for key, value in headers:
-                message.request_headers.headers.headers.add(key=key, raw_value=value.encode())
-        case RequestBody(shown):
-            message.request_body.body = shown
-    data: bytes = message.SerializeToString()
-    return data
-
-
-def write_response(said: Said) -> bytes:
-    """Serializes a ProcessingResponse."""
-    message = message_class(_RESPONSE)()
-    match said:
-        case Seen():
-            message.request_headers.SetInParent()
-        case GoOn(headers):
-            answer = message.request_body.response
-            answer.clear_route_cache = bool(headers)
-            for key, value in headers.items():
-                option = answer.header_mutation.set_headers.add(append_action=_OVERWRITE_OR_ADD)
-                # Envoy reads `raw_value` only.
-                option.header.key, option.header.raw_value = key, value.encode()
-    data: bytes = message.SerializeToString()
-    return data
-
-
-def read_response(data: bytes) -> Said:
-    """Parses a ProcessingResponse, as Envoy would."""
-    message: Any = message_class(_RESPONSE).FromString(data)
-    if message.HasField("request_headers"):
-        return Seen()
-    headers = message.request_body.response.header_mutation.set_headers
-    return GoOn({each.header.key: each.header.raw_value.decode() for each in headers})
+def write_answer(*parts: bytes) -> bytes:
+    """The answer by which a call goes on with these headers set; Envoy then looks for its route anew."""
+    return b"".join((_OK, *parts, b"\r\n"))

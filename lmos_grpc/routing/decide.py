@@ -17,7 +17,7 @@ from lmos_grpc.routing.continuation import by_answer, reply_to_question, stay_wi
 from lmos_grpc.routing.eligibility import Eligibility
 from lmos_grpc.routing.explicit import Roll, by_name
 from lmos_grpc.routing.follow_up import after_dismissal
-from lmos_grpc.routing.lane import LaneChoice, choose_lane
+from lmos_grpc.routing.lane import LaneChoice, choose_lane, choose_session_lane
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
 from lmos_grpc.routing.permission import permitted
 from lmos_grpc.routing.settings import ExpressLane, RoutingSettings
@@ -141,6 +141,15 @@ class Router:
             turn = replace(turn, hint=replace(turn.hint, lane=terms.lane_of(turn)))
         agent = self._view.agents.get(decision.targets[0].key) if decision.targets else None
         return choose_lane(turn, decision, state, agent.card if agent else None, self._settings.express)
+
+    def session_lane(self, turn: TurnRequest, decision: Decision) -> LaneChoice:
+        """The lane that a whole live session may take after the decision for whom it is, and why."""
+        terms = self.terms(turn)
+        reason = terms.keeps_managed(turn)
+        if reason or terms.lane_of(turn) is Lane.MANAGED:
+            return LaneChoice(Lane.MANAGED, reason or "the channel wants it")
+        agent = self._view.agents.get(decision.targets[0].key) if decision.targets else None
+        return choose_session_lane(decision, agent.card if agent else None, self._settings.express)
 
     def _decided(self, turn: TurnRequest, state: ConversationState, terms: Terms) -> Decision:
         roll = Roll(self._view, self._eligibility, terms)

@@ -52,6 +52,21 @@ def choose_lane(
     return _managed(reason) if reason else LaneChoice(Lane.EXPRESS, "one agent, and nothing to do with its stream")
 
 
+def choose_session_lane(decision: Decision, card: AgentCard | None, opened: ExpressLane) -> LaneChoice:
+    """The lane of a whole live session that is for one agent: express where that agent keeps it to its end."""
+    if opened is ExpressLane.OFF:
+        return _managed("the express lane is not open")
+    if len(decision.targets) != 1 or card is None:
+        return _managed("the session is not for one agent that is there")
+    if not card.converses:
+        return _managed(f"{card.name} holds no live sessions itself")
+    if card.may_hand_over:
+        return _managed(f"{card.name} may hand over")
+    if decision.strategy.branch_budget is not None:
+        return _managed("the mesh watches the time that the agent may take")
+    return LaneChoice(Lane.EXPRESS, "the session is for one agent, which holds it itself")
+
+
 def _managed(reason: str) -> LaneChoice:
     return LaneChoice(Lane.MANAGED, reason)
 

@@ -30,7 +30,8 @@ class Agent:
             yield "Let me look at your bill."
 
     or write a subclass whose methods are decorated with `capability`, and give its instance to the mesh.
-    Empty `locales`, `tenants` and `channels` mean all.
+    Empty `locales`, `tenants` and `channels` mean all. With `records_turns` the agent tells the mesh of each turn whose
+    answer went straight to the caller (the express lane), before it ends, so that the next turn's history has it.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Agent:
         subset: str = DEFAULT_SUBSET,
         labels: Mapping[str, str] | None = None,
         may_hand_over: bool = False,
+        records_turns: bool = False,
     ) -> None:
         self._identity = AgentCard(
             name=name,
@@ -60,6 +62,7 @@ class Agent:
             subset=subset,
             labels=dict(labels or {}),
             may_hand_over=may_hand_over,
+            records_turns=records_turns,
             converses=True,
         )
         self._offers: list[Offer] = list(offers_of_methods(self))

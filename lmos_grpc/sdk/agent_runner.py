@@ -16,6 +16,7 @@ from lmos_grpc.errors import AgentFailedError, NoHealthyInstanceError, ShuttingD
 from lmos_grpc.sdk.answering import Answering
 from lmos_grpc.sdk.turn import Turn
 from lmos_grpc.sdk.turn_metrics import metered
+from lmos_grpc.sdk.turn_report import TurnReports
 from lmos_grpc.sdk.turn_scope import TurnScope
 from lmos_grpc.telemetry import Metrics, agent_turn
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.errors import LmosError
     from lmos_grpc.sdk.agent import Agent
+    from lmos_grpc.sdk.answering import Tell
     from lmos_grpc.sdk.offer import Offer
     from lmos_grpc.sdk.turn_scope import LanguageModel, MeshCaller
 
@@ -46,6 +48,7 @@ class AgentRunner:
         mesh: MeshCaller | None = None,
         metrics: Metrics | None = None,
         max_turns: int = 0,
+        reports: TurnReports | None = None,
     ) -> None:
         self._agent = agent
         self._card = agent.card
@@ -53,6 +56,7 @@ class AgentRunner:
         self.model = model
         self.mesh = mesh
         self.metrics = metrics or Metrics()
+        self.reports = reports or TurnReports(None)
         self._max_turns = max_turns
         self._slots = asyncio.Semaphore(max_turns) if max_turns else None
         self._limits: set[asyncio.Timeout] = set()
@@ -130,8 +134,17 @@ class _CapabilityTurn:
     time_left: timedelta
 
     async def __call__(self, emit: Emit, /) -> None:
-        async with self.runner.running(), AsyncExitStack() as streams:
-            await self._run(emit, self._scope(streams))
+        reports, source = self.runner.reports, self._source()
+        async with (
+            reports.of(self.request, source, emit) as reported,
+            self.runner.running(),
+            AsyncExitStack() as streams,
+        ):
+            await self._run(reported, source, self._scope(streams))
+
+    def _source(self) -> Source:
+        card = self.runner.card()
+        return Source(card.name, card.version, self.offer.capability.id)
 
     def _scope(self, streams: AsyncExitStack) -> TurnScope:
         return TurnScope(
@@ -144,9 +157,8 @@ class _CapabilityTurn:
             mesh=self.runner.mesh,
         )
 
-    async def _run(self, emit: Emit, scope: TurnScope) -> None:
+    async def _run(self, emit: Tell, source: Source, scope: TurnScope) -> None:
         card, said = self.runner.card(), self.request.context
-        source = Source(card.name, card.version, self.offer.capability.id)
         span = agent_turn(
             self.runner.tracer,
             agent=card.name,

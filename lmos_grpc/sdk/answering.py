@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lmos_grpc.domain.event import (
     Clarification,
@@ -21,19 +21,25 @@ from lmos_grpc.domain.turn import Message, Role, TextPart
 from lmos_grpc.errors import InvalidConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from datetime import timedelta
 
-    from lmos_grpc.agent_service import Emit
     from lmos_grpc.domain.event import EventBody, Source
     from lmos_grpc.sdk.turn_scope import TurnScope
+
+
+class Tell(Protocol):
+    """Sends one event of a turn on, as far as the code of an agent has to do with it."""
+
+    def __call__(self, body: EventBody, source: Source = ..., /) -> Awaitable[None]:
+        """As `Emit`."""
 
 
 @dataclass(slots=True)
 class Answering:
     """Emits the answer of one capability, from the first piece of text to the end of the turn."""
 
-    emit: Emit
+    emit: Tell
     source: Source
     scope: TurnScope
     may_hand_over: bool

@@ -122,8 +122,8 @@ class MeshClient:
         return await OrchestratorClient(self._channel).explain_route(self._turn(message, wishes))
 
     async def agents(self) -> tuple[Agent, ...]:
-        """All agents of the mesh with their live instances."""
-        return await DiscoveryClient(self._channel).list_agents()
+        """All agents of the mesh that serve the tenant, with their live instances."""
+        return await DiscoveryClient(self._channel).list_agents(tenant=self._context.tenant)
 
     @property
     def _channel(self) -> grpc.aio.Channel:

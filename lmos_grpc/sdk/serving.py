@@ -13,7 +13,7 @@ import uvloop
 from lmos_grpc.agent_service import AGENT_SERVICE, TurnExecutor, add_agent_service
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.clients.discovery_client import DiscoveryClient
-from lmos_grpc.conversation import MemoryTurnLog
+from lmos_grpc.conversation import ConversationClient, MemoryTurnLog
 from lmos_grpc.domain.card import card_violations
 from lmos_grpc.errors import InvalidCardError
 from lmos_grpc.rpc import open_channel, require_safe_address, serve
@@ -23,6 +23,7 @@ from lmos_grpc.sdk.drain import stop_signals
 from lmos_grpc.sdk.mesh_calls import MeshCalls
 from lmos_grpc.sdk.registration import Registration, random_instance_id
 from lmos_grpc.sdk.settings import AgentSettings
+from lmos_grpc.sdk.turn_report import TurnReports
 from lmos_grpc.telemetry import ServerTracingInterceptor, client_interceptors, configure_logging, start_tracing
 
 if TYPE_CHECKING:
@@ -79,8 +80,15 @@ async def serve_agent(
         tracing = await stack.enter_async_context(_tracing(card, settings))
         model = await stack.enter_async_context(_model(settings.model, tracing))
         mesh = await stack.enter_async_context(_mesh(settings.mesh, tracing))
+        reports = await stack.enter_async_context(_reports(settings.mesh if card.records_turns else None))
         runner = AgentRunner(
-            agent, tracing.tracer, model=model, mesh=mesh, metrics=metrics, max_turns=settings.max_concurrent_turns
+            agent,
+            tracing.tracer,
+            model=model,
+            mesh=mesh,
+            metrics=metrics,
+            max_turns=settings.max_concurrent_turns,
+            reports=reports,
         )
         registration = await stack.enter_async_context(_registration(card, settings, runner, new_id))
         bound = await stack.enter_async_context(_server(runner, settings, tracing))
@@ -152,6 +160,15 @@ async def _mesh(address: str | None, tracing: Tracing) -> AsyncIterator[MeshCall
     interceptors = client_interceptors(tracing.tracer, address=address)
     async with open_channel(address, interceptors=interceptors) as channel:
         yield MeshCalls(AgentClient(channel))
+
+
+@asynccontextmanager
+async def _reports(address: str | None) -> AsyncIterator[TurnReports]:
+    async with AsyncExitStack() as stack:
+        channel = await stack.enter_async_context(open_channel(address)) if address else None
+        reports = TurnReports(ConversationClient(channel) if channel else None)
+        async with reports.running():
+            yield reports
 
 
 @asynccontextmanager

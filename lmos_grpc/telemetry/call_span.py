@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 # W3C trace context: the only form that Envoy's OpenTelemetry tracer reads and writes.
 PROPAGATOR = TraceContextTextMapPropagator()
 # Machinery that says nothing about a turn; a span per exported span would never end.
-_UNTRACED = ("grpc.health.", "grpc.reflection.", "opentelemetry.proto.collector.")
+_UNTRACED = (
+    "grpc.health.",
+    "grpc.reflection.",
+    "opentelemetry.proto.collector.",
+    # Of routers and agents, once per turn and in nobody's trace.
+    "lmos.conversation.v1.ConversationService/GetRoutingState",
+    "lmos.conversation.v1.ConversationService/RecordTurn",
+)
 # The client's fault is no failure of the server: its span stays unset for the other codes.
 _SERVER_ERRORS = frozenset(
     {

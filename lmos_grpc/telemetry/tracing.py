@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from lmos_grpc.telemetry import attributes as names
 from lmos_grpc.telemetry.otlp_exporter import OtlpSpanExporter
@@ -52,11 +53,17 @@ class Tracing:
 
 
 def start_tracing(
-    service_name: str, *, endpoint: str | None, instance_id: str, capture_content: bool = False
+    service_name: str,
+    *,
+    endpoint: str | None,
+    instance_id: str,
+    capture_content: bool = False,
+    sampling: float = 1.0,
 ) -> Tracing:
     """Starts tracing for a service and exports to an OTLP/gRPC endpoint (`host:port` or a URL); None: nowhere.
 
     Without an endpoint spans are made all the same, so that trace context travels on and logs can name the trace.
+    `sampling` is the share of the traces that begin here that is taken; all others were decided on where they began.
     `capture_content` is for those who record model calls: whether their text may stand in spans.
     """
     resource = Resource.create(
@@ -66,7 +73,7 @@ def start_tracing(
             names.SERVICE_INSTANCE_ID: instance_id,
         }
     )
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider = TracerProvider(ParentBased(TraceIdRatioBased(sampling)), resource, shutdown_on_exit=False)
     if endpoint is not None:
         provider.add_span_processor(
             BatchSpanProcessor(

@@ -2,7 +2,7 @@
 
 from lmos_grpc.traces.highlight import highlights
 from lmos_grpc.traces.service import SERVICE_NAME, TraceReceiver, receive_traces
-from lmos_grpc.traces.span import Span, SpanKind, SpanStatus, Trace, TraceSummary, summarise
+from lmos_grpc.traces.span import Span, SpanKind, SpanStatus, Trace, TracePiece, TraceSummary, summarise
 from lmos_grpc.traces.span_store import SpanReader, SpanStore
 from lmos_grpc.traces.sqlite_span_store import SqliteSpanReader, SqliteSpanStore, open_span_reader, open_span_store
 from lmos_grpc.traces.tree import TraceNode, trace_tree
@@ -18,6 +18,7 @@ __all__ = [
     "SqliteSpanStore",
     "Trace",
     "TraceNode",
+    "TracePiece",
     "TraceReceiver",
     "TraceSummary",
     "highlights",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -18,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 )
 
 from lmos_grpc.errors import StoreUnavailableError
-from lmos_grpc.traces.wire import span_count, spans_from_request
+from lmos_grpc.traces.wire import pieces_of, span_count
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 SERVICE_NAME = DESCRIPTOR.services_by_name["TraceService"].full_name
 MAX_WAITING_SPANS = 20_000
+GATHER = timedelta(milliseconds=150)
 _LOG = logging.getLogger(__name__)
 
 
@@ -40,8 +42,11 @@ class TraceReceiver(TraceServiceServicer):
     sender as rejected. No sender ever waits.
     """
 
-    def __init__(self, store: SpanStore, *, max_waiting_spans: int, on_lost: Callable[[int], None]) -> None:
+    def __init__(
+        self, store: SpanStore, *, max_waiting_spans: int, gather: timedelta, on_lost: Callable[[int], None]
+    ) -> None:
         self._store = store
+        self._gather = gather
         self._room = max_waiting_spans
         self._on_lost = on_lost
         self._waiting: asyncio.Queue[ExportTraceServiceRequest | None] = asyncio.Queue()  # bounded by `_room`
@@ -75,6 +80,9 @@ class TraceReceiver(TraceServiceServicer):
             going_on = None not in requests
             if kept := [request for request in requests if request is not None]:
                 await self._keep(kept)
+            # A transaction costs more than what is in it: what comes now waits for what comes soon.
+            if going_on:
+                await asyncio.sleep(self._gather.total_seconds())
 
     def close(self) -> None:
         """Lets `run` end after what waits now."""
@@ -84,7 +92,7 @@ class TraceReceiver(TraceServiceServicer):
         count = sum(map(span_count, requests))
         try:
             # Lazy: the store's thread takes the requests apart, not the event loop.
-            await self._store.add(span for request in requests for span in spans_from_request(request))
+            await self._store.add(piece for request in requests for piece in pieces_of(request))
         except StoreUnavailableError as error:
             self._lose(count)
             if not self._failing:
@@ -105,13 +113,14 @@ async def receive_traces(
     store: SpanStore,
     *,
     max_waiting_spans: int = MAX_WAITING_SPANS,
+    gather: timedelta = GATHER,
     on_lost: Callable[[int], None] = lambda _count: None,
 ) -> AsyncIterator[TraceReceiver]:
     """A receiver that stores until the block ends, and at the end stores what has come.
 
-    `on_lost` is called with the number of spans that could not be kept.
+    What comes within `gather` is stored together. `on_lost` is called with the number of spans that could not be kept.
     """
-    receiver = TraceReceiver(store, max_waiting_spans=max_waiting_spans, on_lost=on_lost)
+    receiver = TraceReceiver(store, max_waiting_spans=max_waiting_spans, gather=gather, on_lost=on_lost)
     async with asyncio.TaskGroup() as group:
         group.create_task(receiver.run())
         try:

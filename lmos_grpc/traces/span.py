@@ -52,6 +52,16 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class TracePiece:
+    """Spans of one trace and one service that came together, in the form in which they came (OTLP's ScopeSpans)."""
+
+    trace_id: bytes
+    service: str
+    span_count: int
+    spans: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """All spans of one trace that are known so far, in the order they started. Never empty."""
 

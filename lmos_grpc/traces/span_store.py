@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lmos_grpc.traces.span import Span, Trace, TraceSummary
+    from lmos_grpc.traces.span import Trace, TracePiece, TraceSummary
 
 
 class SpanStore(Protocol):
     """The writing side."""
 
-    async def add(self, spans: Iterable[Span]) -> None:
-        """Keeps the spans; one that is known already stays as it was. The traces seen longest ago make room.
+    async def add(self, pieces: Iterable[TracePiece]) -> None:
+        """Keeps what came; a span that is known already stays as it was. The traces seen longest ago make room.
 
         The iterable is consumed off the event loop, so it may be lazy and slow.
 

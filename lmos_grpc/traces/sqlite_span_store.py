@@ -3,76 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from lmos_grpc.errors import EnvironmentFaultError, StoreUnavailableError
-from lmos_grpc.traces.span import Span, SpanKind, SpanStatus, Trace, by_start, summarise
+from lmos_grpc.traces.span import Trace, by_start, summarise
+from lmos_grpc.traces.wire import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
-    from typing import Any
 
-    from lmos_grpc.traces.span import TraceSummary
+    from lmos_grpc.traces.span import Span, TracePiece, TraceSummary
 
-    _Row = tuple[str | int, ...]
+    _Row = tuple[str | int | bytes, ...]
 
 KEEP_TRACES = 1_000
 # A trace that never ends, such as one around a stream that stays open for days, must not fill the disk. What one
 # addition brings may go beyond, once.
 KEEP_SPANS_OF_A_TRACE = 2_000
 _BUSY_SECONDS = 2.0
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = f"""
 PRAGMA user_version = {_SCHEMA_VERSION};
 CREATE TABLE IF NOT EXISTS traces (
   trace_id TEXT PRIMARY KEY,
   last_added INTEGER NOT NULL,
-  span_count INTEGER NOT NULL
+  span_count INTEGER NOT NULL -- of those that were sent; one that was sent twice counts twice
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS traces_by_last_added ON traces (last_added);
 CREATE TABLE IF NOT EXISTS spans (
   trace_id TEXT NOT NULL,
-  span_id TEXT NOT NULL,
-  parent_span_id TEXT NOT NULL,
-  name TEXT NOT NULL,
-  kind TEXT NOT NULL,
   service TEXT NOT NULL,
-  started_at_ns INTEGER NOT NULL,
-  duration_ns INTEGER NOT NULL,
-  status TEXT NOT NULL,
-  attributes TEXT NOT NULL,
-  PRIMARY KEY (trace_id, span_id)
-) WITHOUT ROWID;
+  spans BLOB NOT NULL -- ScopeSpans of OTLP
+);
+CREATE INDEX IF NOT EXISTS spans_by_trace ON spans (trace_id);
 """
-# A batch is one statement, whatever its size: SQLite gives up the interpreter's lock at every step. Beside a busy event
-# loop a thousand steps took four times as long as this.
-_ADD = (
-    """
-    INSERT OR IGNORE INTO spans
-    SELECT
-      json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-      json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-      json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]'),
-      json_extract(value, '$[9]')
-    FROM json_each(:spans)
-    WHERE NOT EXISTS (
-      SELECT 1 FROM traces WHERE trace_id = json_extract(value, '$[0]') AND span_count >= :keep_spans
+# Many rows are one statement: SQLite gives up the interpreter's lock at every step. Beside a busy event loop a thousand
+# steps took four times as long as this.
+_ROWS_AT_ONCE = 64
+_ADD_SPANS = """
+    INSERT INTO spans SELECT * FROM (VALUES {rows}) WHERE NOT EXISTS (
+      SELECT 1 FROM traces WHERE trace_id = column1 AND span_count >= {most}
     )
-    """,
-    """
-    INSERT INTO traces
-    SELECT
-      value,
-      (SELECT coalesce(max(last_added), 0) FROM traces) + key + 1,
-      (SELECT count(*) FROM spans WHERE trace_id = value)
-    FROM json_each(:trace_ids) WHERE true
-    ON CONFLICT (trace_id) DO UPDATE SET last_added = excluded.last_added, span_count = excluded.span_count
-    """,
+"""
+_ADD_TRACES = """
+    INSERT INTO traces SELECT column1, (SELECT coalesce(max(last_added), 0) FROM traces) + column2, column3
+    FROM (VALUES {rows}) WHERE true
+    ON CONFLICT (trace_id) DO UPDATE SET
+      last_added = excluded.last_added, span_count = min(span_count + excluded.span_count, {most})
+"""
+_PRUNE = (
     "CREATE TEMP TABLE outdated AS SELECT trace_id FROM traces ORDER BY last_added DESC LIMIT -1 OFFSET :keep",
     "DELETE FROM spans WHERE trace_id IN outdated",
     "DELETE FROM traces WHERE trace_id IN outdated",
@@ -88,24 +72,28 @@ class SqliteSpanStore:
         self._thread = thread
         self._keep = keep
 
-    async def add(self, spans: Iterable[Span]) -> None:
+    async def add(self, pieces: Iterable[TracePiece]) -> None:
         """As `SpanStore.add`."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._add, spans)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._add, pieces)
 
-    def _add(self, spans: Iterable[Span]) -> None:
-        by_trace: dict[str, list[_Row]] = {}
-        for span in spans:
-            by_trace.setdefault(span.trace_id, []).append(_row(span))
-        rows = [row for trace in by_trace.values() for row in trace[:KEEP_SPANS_OF_A_TRACE]]
-        values = {
-            "spans": json.dumps(rows),
-            "trace_ids": json.dumps(list(by_trace)),
-            "keep": self._keep,
-            "keep_spans": KEEP_SPANS_OF_A_TRACE,
-        }
+    def _add(self, pieces: Iterable[TracePiece]) -> None:
+        kept = [(piece.trace_id.hex(), piece.service, piece.spans, piece.span_count) for piece in pieces]
+        counts: dict[str, int] = {}
+        for trace_id, _, _, count in kept:
+            counts[trace_id] = counts.get(trace_id, 0) + count
         with _reporting("write traces"), self._connection:
-            for statement in _ADD:
-                self._connection.execute(statement, values)
+            self._insert(_ADD_SPANS, [row[:3] for row in kept])
+            self._insert(
+                _ADD_TRACES, [(trace_id, 1 + place, counts[trace_id]) for place, trace_id in enumerate(counts)]
+            )
+            for statement in _PRUNE:
+                self._connection.execute(statement, {"keep": self._keep} if ":keep" in statement else {})
+
+    def _insert(self, statement: str, rows: list[_Row]) -> None:
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE]
+            written = statement.format(rows=", ".join(["(?, ?, ?)"] * len(some)), most=KEEP_SPANS_OF_A_TRACE)
+            self._connection.execute(written, [value for row in some for value in row])
 
 
 @asynccontextmanager
@@ -175,9 +163,15 @@ class SqliteSpanReader:
         return tuple(trace_id for (trace_id,) in rows)
 
     def _trace(self, trace_id: str) -> Trace | None:
-        rows = self._connection.execute("SELECT * FROM spans WHERE trace_id = ?", (trace_id,)).fetchall()
+        rows = self._connection.execute(
+            "SELECT service, spans FROM spans WHERE trace_id = ? ORDER BY rowid", (trace_id,)
+        ).fetchall()
+        found: dict[str, Span] = {}
+        for service, written in rows:
+            for span in spans_of(service, written):
+                found.setdefault(span.span_id, span)
         # Pruned between two queries: the trace is gone.
-        return Trace(trace_id, by_start(_span(row) for row in rows)) if rows else None
+        return Trace(trace_id, by_start(islice(found.values(), KEEP_SPANS_OF_A_TRACE))) if found else None
 
 
 @contextmanager
@@ -207,37 +201,3 @@ def _reporting(what: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreUnavailableError(f"cannot {what}: {error}") from error
-
-
-def _row(span: Span) -> _Row:
-    return (
-        span.trace_id,
-        span.span_id,
-        span.parent_span_id,
-        span.name,
-        span.kind.value,
-        span.service,
-        span.started_at_ns,
-        span.duration_ns,
-        span.status.value,
-        json.dumps(dict(span.attributes)),
-    )
-
-
-def _span(row: tuple[Any, ...]) -> Span:  # Any: SQLite's rows are untyped; the schema above types them
-    *plain, kind, service, started_at_ns, duration_ns, status, attributes = row
-    trace_id, span_id, parent_span_id, name = plain
-    return Span(
-        trace_id=trace_id,
-        span_id=span_id,
-        parent_span_id=parent_span_id,
-        name=name,
-        kind=SpanKind(kind),
-        service=service,
-        started_at_ns=started_at_ns,
-        duration_ns=duration_ns,
-        status=SpanStatus(status),
-        attributes={
-            key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(attributes).items()
-        },
-    )

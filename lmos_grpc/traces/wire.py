@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
+
 from lmos_grpc.telemetry import attributes as names
-from lmos_grpc.traces.span import Span, SpanKind, SpanStatus
+from lmos_grpc.traces.span import Span, SpanKind, SpanStatus, TracePiece
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from lmos_grpc.traces.span import AttributeValue
 
 MAX_TEXT = 16 * 1024
+# A span that is larger is kept without what it says beside its name.
+MAX_SPAN_BYTES = 256 * 1024
+MAX_PIECE_BYTES = MAX_SPAN_BYTES
 MAX_ATTRIBUTES = 128
 _TRACE_ID_BYTES = 16
 _SPAN_ID_BYTES = 8
@@ -41,14 +46,34 @@ def span_count(request: ExportTraceServiceRequest) -> int:
     return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
 
 
-def spans_from_request(request: ExportTraceServiceRequest) -> Iterator[Span]:
-    """The valid spans of a request."""
+def pieces_of(request: ExportTraceServiceRequest) -> Iterator[TracePiece]:
+    """What a request brings for each trace, as it came: only who looks at a trace needs its spans one by one."""
     for resource_spans in request.resource_spans:
-        service = _service(resource_spans.resource.attributes)
+        by_trace: dict[bytes, list[WireSpan]] = {}
         for scope in resource_spans.scope_spans:
-            for wire in scope.spans:
-                if _valid(wire):
-                    yield _span(wire, service)
+            for span in scope.spans:
+                if _valid(span):
+                    by_trace.setdefault(span.trace_id, []).append(span)
+        if by_trace:
+            service = _service(resource_spans.resource.attributes)
+            for trace_id, spans in by_trace.items():
+                yield TracePiece(trace_id, service, len(spans), _written(spans))
+
+
+def spans_of(service: str, written: bytes) -> Iterator[Span]:
+    """The spans of a piece."""
+    return (_span(span, service) for span in ScopeSpans.FromString(written).spans)
+
+
+def _written(spans: list[WireSpan]) -> bytes:
+    written = ScopeSpans(spans=spans)
+    if written.ByteSize() > MAX_PIECE_BYTES:
+        for span in written.spans:
+            if span.ByteSize() > MAX_SPAN_BYTES:
+                span.ClearField("attributes")
+                span.ClearField("events")
+                span.ClearField("links")
+    return written.SerializeToString()
 
 
 def _valid(wire: WireSpan) -> bool:

@@ -24,7 +24,7 @@ def instance(
     name: str, address: str, *, instance_id: str = "", version: str = "1.0.0", state: InstanceState = READY
 ) -> Instance:
     """An instance of an agent with one capability; its id is its address unless said otherwise."""
-    card = AgentCard(name, version, capabilities=(Capability("answer", "1.0.0"),))
+    card = AgentCard(name, version, capabilities=(Capability("answer", "1.0.0"),), converses=True)
     instance_id = instance_id or f"{name}@{address}"
     return Instance(instance_id, address, card, Lease(instance_id, 1, timedelta(seconds=10)), state)
 

@@ -188,6 +188,7 @@ async def running_mesh(
             internal_port=0,
             admin_port=0,
             otlp=otlp,
+            allowed_origins=("https://shop.example", "local"),
             concurrency=1,
         )
         envoy = await enter(run_envoy(settings, log_path=state / "envoy.log"))

@@ -313,9 +313,9 @@ async def test_a_tenants_own_agent_is_not_found_by_another_tenant(mesh: RunningM
         discovery = DiscoveryClient(channel)
         assert "acme-agent" not in {each.card.name for each in await discovery.list_agents(tenant="other")}
         assert [each.agent.card.name for each in await discovery.find(capability="rockets", tenant="other")] == []
-        assert [each.agent.card.name for each in await discovery.find(capability="rockets", tenant="acme")] == [
-            "acme-agent"
-        ]
+        [match] = await discovery.find(capability="rockets", tenant="acme")
+        assert match.agent.card.name == "acme-agent"
+        assert [each.address for each in match.agent.instances] == [""]
 
 
 @pytest.mark.parametrize("wish", [{"agent": "acme-agent"}, {"capability": "rockets"}])

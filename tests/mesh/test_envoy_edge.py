@@ -159,6 +159,7 @@ async def test_a_method_that_is_not_there_is_told_in_json(mesh: Mesh, kind: str)
     [
         *(f"discovery.v1.DiscoveryService/{each}" for each in ("Register", "Renew", "Deregister", "UpdateState")),
         "conversation.v1.ConversationService/RecordTurn",
+        "conversation.v1.ConversationService/GetRoutingState",
     ],
 )
 async def test_nobody_registers_an_agent_or_records_a_turn_at_the_edge(mesh: Mesh, method: str) -> None:
@@ -207,6 +208,34 @@ async def test_a_browser_may_ask_first(mesh: Mesh) -> None:
         assert (reply.status, reply.headers["access-control-allow-origin"]) == (200, ORIGIN)
         assert "x-grpc-web" in reply.headers["access-control-allow-headers"]
         assert "POST" in reply.headers["access-control-allow-methods"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "let_in"),
+    [
+        (ORIGIN, True),
+        ("http://localhost:3000", True),
+        ("http://127.0.0.1", True),
+        ("https://evil.example", False),
+        ("http://localhost.evil.example", False),
+    ],
+)
+async def test_pages_of_other_origins_than_those_that_are_let_in_may_not_read_an_answer(
+    mesh: Mesh, origin: str, *, let_in: bool
+) -> None:
+    body = json.dumps({"message": {"parts": [{"text": "hello"}]}}).encode()
+    async with http(mesh, "POST", INVOKE, body, origin=origin) as reply:
+        assert reply.headers.get("access-control-allow-origin") == (origin if let_in else None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", INVOKE, 405), ("POST", "/nothing", 404), ("POST", "/lmos.discovery.v1.DiscoveryService/Register", 403)],
+)
+async def test_a_page_can_read_what_the_edge_refuses_by_itself(mesh: Mesh, method: str, path: str, status: int) -> None:
+    async with http(mesh, method, path, "{}", origin=ORIGIN) as reply:
+        assert (reply.status, reply.headers["access-control-allow-origin"]) == (status, ORIGIN)
+        assert "code" in json.loads(await reply.whole())
 
 
 async def test_reflection_and_health_answer_on_the_edge(mesh: Mesh) -> None:

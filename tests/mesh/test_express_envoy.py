@@ -16,15 +16,15 @@ import pytest
 from lmos.agent.v1 import agent_service_pb2, agent_service_pb2_grpc, decision_pb2
 
 from lmos_grpc.conversation import MemoryTurnLog
-from lmos_grpc.express import ExpressService, LaneKeeper, TurnRecorder
+from lmos_grpc.express import LaneKeeper, TurnRecorder, serve_router
 from lmos_grpc.routing import ExpressLane, Router, RoutingSettings
 from lmos_grpc.telemetry import Metrics
 from tests.mesh.acceptance import INVOKE
-from tests.mesh.conftest import answer, plain_agents, running_mesh, server_of
+from tests.mesh.conftest import answer, plain_agents, running_mesh
 from tests.mesh.foreign_tool import output_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
@@ -46,9 +46,12 @@ class HoldableKeeper(LaneKeeper):
         self.free = asyncio.Event()
         self.free.set()
 
-    async def headers(self, turn: TurnRequest) -> Mapping[str, str]:
+    def at_once(self, turn: TurnRequest) -> bytes | None:
+        return super().at_once(turn) if self.free.is_set() else None
+
+    async def after_asking(self, turn: TurnRequest) -> bytes:
         await self.free.wait()
-        return await super().headers(turn)
+        return await super().after_asking(turn)
 
 
 @dataclass
@@ -58,6 +61,7 @@ class Express:
     mesh: Mesh
     agents: list[PlainAgent]
     keeper: HoldableKeeper
+    router: str
     stop_router: Callable[[], Awaitable[None]]
 
     def ask(  # what a caller may say
@@ -94,10 +98,10 @@ async def express_mesh(state: Path, registry: FakeRegistry) -> AsyncIterator[Exp
         await enter(recorder.running())
         keeper = HoldableKeeper(router, registry.view, log, recorder, Metrics())
         own = await enter(AsyncExitStack())
-        address = await own.enter_async_context(server_of(ExpressService(keeper).add_to_server))
+        address = await own.enter_async_context(serve_router("127.0.0.1:0", keeper))
         mesh = await enter(running_mesh(state, registry, express=(address,)))
         agents = await enter(plain_agents(registry, "billing", "one", "two"))
-        yield Express(mesh, agents, keeper, own.aclose)
+        yield Express(mesh, agents, keeper, address, own.aclose)
 
 
 @pytest.fixture
@@ -254,6 +258,26 @@ async def test_when_the_router_hangs_the_orchestrator_has_the_turn_after_a_momen
     assert await answer(express.ask("hello", turn="t2")) in {"one", "two"}
 
 
+@pytest.mark.parametrize(
+    "said",
+    [b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n", b"good day\r\n\r\n", b""],
+    ids=["errs", "talks nonsense", "hangs up"],
+)
+async def test_what_answers_in_the_routers_place_and_is_none_leaves_turns_to_the_orchestrator(
+    express: Express, said: bytes
+) -> None:
+    async def answer_wrongly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+
+    await express.stop_router()
+    host, _, port = express.router.rpartition(":")
+    async with await asyncio.start_server(answer_wrongly, host, int(port)):
+        for turn in range(5):
+            assert await answer(express.ask("hello", turn=str(turn))) == "orchestrator"
+
+
 async def test_other_methods_than_invoke_never_see_the_router(express: Express) -> None:
     express.keeper.free.clear()
     stub: AgentServiceAsyncStub = agent_service_pb2_grpc.AgentServiceStub(express.mesh.edge)  # type: ignore[assignment]
@@ -270,3 +294,81 @@ async def test_an_agent_that_is_gone_by_the_time_is_told_by_name(express: Expres
     await answer(express.ask("hello"))
     registry.remove(*registry.view.agents[next(iter(registry.view.agents))].instances)
     assert await answer(express.ask("hello", turn="t2")) == "orchestrator"
+
+
+def typed(*texts: str) -> list[agent_service_pb2.ConverseRequest]:
+    said = [agent_service_pb2.ConverseRequest(sequence=number) for number, _ in enumerate(texts, 1)]
+    for each, text in zip(said, texts, strict=True):
+        each.user_text.text = text
+    return said
+
+
+Session = grpc.aio.StreamStreamCall[Any, Any]
+
+
+async def heard(call: Session) -> str:
+    said = await call.read()
+    assert isinstance(said, agent_service_pb2.ConverseResponse)
+    return said.event.text_delta.text
+
+
+def session(express: Express, *said: agent_service_pb2.ConverseRequest, agent: str = "billing") -> Session:
+    stub: AgentServiceAsyncStub = agent_service_pb2_grpc.AgentServiceStub(express.mesh.edge)  # type: ignore[assignment]
+    return stub.Converse(iter(said) if said else None, metadata=(("x-lmos-agent", agent),), timeout=20)
+
+
+async def test_a_session_that_names_its_agent_goes_straight_to_it_message_by_message(express: Express) -> None:
+    call = session(express)
+    for each in typed("hello", "are you", "there"):
+        await call.write(each)
+        assert await heard(call) == each.user_text.text
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+    assert await lane(call) == "express"
+    assert (express.mesh.orchestrator.calls, express.agent_calls) == ([], 1)
+
+
+@pytest.mark.parametrize("kept_waiting", [False, True])
+async def test_nothing_of_a_session_is_lost_or_reordered_however_fast_it_is_said(
+    express: Express, *, kept_waiting: bool
+) -> None:
+    texts = [f"{number} {numbered(4_000)}" for number in range(60)]
+    for _ in range(5):
+        call = session(express, *typed(*texts))
+        if kept_waiting:
+            await asyncio.sleep(0.05)  # so that much has come by the time the router is heard
+        assert [each.event.text_delta.text async for each in call] == texts
+        assert await lane(call) == "express"
+
+
+async def test_a_session_whose_first_message_is_long_in_coming_is_not_given_up(express: Express) -> None:
+    call = session(express)
+    await asyncio.sleep(1)  # the delay is the case: longer than Envoy waits for the router
+    [said] = typed("at last")
+    await call.write(said)
+    assert await heard(call) == "at last"
+    assert await lane(call) == "express"
+    call.cancel()
+
+
+@pytest.mark.parametrize("agent", ["nobody", "billing/1.0.0/stable"])
+async def test_a_session_that_names_nobody_who_is_there_is_the_orchestrators(express: Express, agent: str) -> None:
+    call = session(express, *typed("hello"), agent=agent)
+    assert [each.event.text_delta.text async for each in call] == ["hello"]
+    assert (await lane(call), express.agent_calls) == ("", 0)
+
+
+async def test_a_session_is_the_orchestrators_where_the_router_is_gone_and_one_that_runs_goes_on(
+    express: Express,
+) -> None:
+    running = session(express)
+    first, second = typed("one", "two")
+    await running.write(first)
+    assert await heard(running) == "one"
+    await express.stop_router()
+    call = session(express, *typed(*(numbered(4_000) for _ in range(30))))
+    assert [each.event.text_delta.text async for each in call] == [numbered(4_000)] * 30
+    assert await lane(call) == ""
+    await running.write(second)
+    assert await heard(running) == "two"
+    running.cancel()

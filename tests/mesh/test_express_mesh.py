@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import struct
 import time
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 import pytest
 import pytest_asyncio
-from lmos.agent.v1 import agent_service_pb2, agent_service_pb2_grpc, decision_pb2
+from lmos.agent.v1 import agent_event_pb2, agent_service_pb2, agent_service_pb2_grpc, decision_pb2
 from lmos.conversation.v1 import conversation_service_pb2, conversation_service_pb2_grpc
 from lmos.orchestrator.v1 import orchestrator_service_pb2, orchestrator_service_pb2_grpc
 from opentelemetry.trace import format_trace_id
 
 from lmos_grpc import Agent, MeshClient
+from lmos_grpc.cli.command.ask import Question, ask_mesh
+from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.domain.turn import RouteHint
 from lmos_grpc.routing import ExpressLane
 from lmos_grpc.telemetry import start_tracing
 from tests.mesh.acceptance import (
@@ -34,7 +38,15 @@ from tests.mesh.acceptance import (
     whole_trace,
 )
 from tests.mesh.foreign_tool import running
-from tests.mesh.whole_mesh import LIMIT, billing_agent, orders_agent, until, whole_mesh
+from tests.mesh.whole_mesh import (
+    LIMIT,
+    billing_agent,
+    orders_agent,
+    output_to,
+    settings_for,
+    until,
+    whole_mesh,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -81,6 +93,22 @@ class TwoCapabilities(Agent):
             yield "washed"
 
 
+class DiaryAgent(Agent):
+    """Tells the mesh of its turns itself."""
+
+    def __init__(self) -> None:
+        super().__init__("diary-agent", version="1.0.0", description="Keeps a diary.", records_turns=True)
+        self.history: tuple[str, ...] = ()
+
+        @self.capability("write-diary", version="1.0.0", examples={"en": ["dear diary"]})
+        async def write(turn: Turn) -> AsyncIterator[str]:
+            self.history = tuple(each.text for each in turn.history)
+            yield "Dear "
+            yield "diary."
+            if "break" in turn.text:
+                raise LookupError
+
+
 class Cast:
     """The agents of these tests."""
 
@@ -88,10 +116,11 @@ class Cast:
         self.counting = StepAgent()
         self.endless = EndlessAgent()
         self.double = TwoCapabilities()
+        self.diary = DiaryAgent()
 
     @property
     def all(self) -> tuple[Agent, ...]:
-        return (billing_agent(), orders_agent(), FrontAgent(), self.counting, self.endless, self.double)
+        return (billing_agent(), orders_agent(), FrontAgent(), self.counting, self.endless, self.double, self.diary)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -237,6 +266,16 @@ async def test_a_turn_that_needs_the_mesh_gets_the_managed_lane_even_if_the_expr
     assert why in first.reason
 
 
+async def test_who_asks_from_the_command_line_is_told_why_on_the_express_lane_too(mesh: RunningMesh) -> None:
+    said = io.StringIO()
+    question = Question("please mow my lawn", RouteHint())
+    assert await ask_mesh(settings_for(mesh), output_to(said), question, why=True) is ExitCode.OK
+    assert "double-agent 1.0.0 (mow-lawn) · completed" in said.getvalue()
+    assert "why: classified → double-agent/mow-lawn: 'mow-lawn' of double-agent scored" in said.getvalue()
+    assert "express lane: one agent, and nothing to do with its stream" in said.getvalue()
+    assert "· express lane\n" in said.getvalue()
+
+
 async def test_a_route_is_explained_with_its_lane(edge: grpc.aio.Channel) -> None:
     stub: OrchestratorServiceAsyncStub = orchestrator_service_pb2_grpc.OrchestratorServiceStub(edge)  # type: ignore[assignment]
 
@@ -288,9 +327,12 @@ async def test_a_follow_up_stays_with_the_agent_of_the_express_turn_before_on_ei
 
     async def both_recorded() -> bool:
         try:
-            return len((await conversations.ListTurns(listing, timeout=5)).turns) == 2
+            turns = (await conversations.ListTurns(listing, timeout=5)).turns
         except grpc.aio.AioRpcError:
             return False
+        # Nobody in the mesh saw the answer, and the log does not say more.
+        assert {each.outcome for each in turns} <= {agent_event_pb2.OUTCOME_UNSEEN}
+        return len(turns) == 2
 
     await until(both_recorded)
     call = invoke(edge, request("and why?", "sticky", "t3"))  # without its history, so on the managed lane
@@ -298,6 +340,24 @@ async def test_a_follow_up_stays_with_the_agent_of_the_express_turn_before_on_ei
     assert [each.agent for each in routed[0].targets] == ["billing-agent"]
     assert "the history, which the caller did not send" in routed[0].reason
     assert mesh.view.agents
+
+
+async def test_an_agent_that_records_its_turns_has_told_the_mesh_before_its_caller_sees_the_end(
+    edge: grpc.aio.Channel, cast: Cast
+) -> None:
+    conversations: ConversationServiceAsyncStub = conversation_service_pb2_grpc.ConversationServiceStub(edge)  # type: ignore[assignment]
+    listing = conversation_service_pb2.ListTurnsRequest(conversation_id="diary")
+    for turn, said, outcome in (
+        ("t1", "hello", agent_event_pb2.OUTCOME_COMPLETED),
+        ("t2", "break", agent_event_pb2.OUTCOME_FAILED),
+    ):
+        asked = request(said, "diary", turn, agent="diary-agent", lane=decision_pb2.LANE_EXPRESS)
+        assert (await told(invoke(edge, asked)))[0] == "diary-agent/1.0.0/stable"
+        *_, last = (await conversations.ListTurns(listing, timeout=5)).turns
+        assert (last.turn_id, last.outcome, last.request.parts[0].text) == (turn, outcome, said)
+        assert [each.parts[0].text for each in last.responses] == ["Dear diary."]
+    await told(invoke(edge, request("and now?", "diary", "t3")))  # without its history, so on the managed lane
+    assert cast.diary.history == ("hello", "Dear diary.", "break", "Dear diary.")
 
 
 async def test_a_question_that_the_mesh_did_not_see_is_answered_where_it_was_asked(edge: grpc.aio.Channel) -> None:
@@ -334,23 +394,25 @@ async def test_the_callers_deadline_is_the_agents(edge: grpc.aio.Channel, cast: 
     assert 0.5 < await cast.endless.next_end() - began < 1.5
 
 
-async def test_an_express_turn_is_one_whole_trace_with_the_decision_on_the_routers_span(mesh: RunningMesh) -> None:
+async def test_an_express_turn_is_one_whole_trace_with_the_decision_on_the_edges_span(mesh: RunningMesh) -> None:
     async with start_tracing("caller", endpoint=mesh.otlp, instance_id="caller-1") as tracing:
         with tracing.tracer.start_as_current_span("a customer asks") as root:
             async with MeshClient(mesh.edge, tracer=tracing.tracer) as client:
                 assert await client.ask(BILL, conversation_id="traced") == "Your bill is 42 euros."
-    trace = await whole_trace(
-        mesh.state,
-        format_trace_id(root.get_span_context().trace_id),
-        *("caller", "lmos-edge", "lmos-router", "billing-agent"),
-    )
-    assert {span.service for span in trace.spans} == {"caller", "lmos-edge", "lmos-router", "billing-agent"}
+    trace_id = format_trace_id(root.get_span_context().trace_id)
+    trace = await whole_trace(mesh.state, trace_id, "caller", "lmos-edge", "billing-agent", "async express egress")
+    assert {span.service for span in trace.spans} == {"caller", "lmos-edge", "billing-agent"}
     [asked] = served_by(trace, "billing-agent")
     assert way_to(trace, asked) == ["caller", "lmos-edge", "billing-agent"]
-    [decided] = served_by(trace, "lmos-router")
-    assert way_to(trace, decided) == ["caller", "lmos-edge", "lmos-router"]
-    assert decided.attributes["lmos.route.lane"] == "express"
-    assert decided.attributes["lmos.route.targets"] == ("billing-agent/1.2.0/stable",)
+    [decided] = served_by(trace, "lmos-edge")
+    told = {name.removeprefix("lmos.route."): value for name, value in decided.attributes.items() if "lmos." in name}
+    assert 0 < float(str(told.pop("top_score"))) <= 1
+    assert told == {
+        "lane": "express",
+        "mode": "classified",
+        "targets": "billing-agent/1.2.0/stable",
+        "capabilities": "explain-bill",
+    }
 
 
 async def test_a_cancelled_express_turn_is_a_whole_trace_too(mesh: RunningMesh, cast: Cast) -> None:
@@ -365,7 +427,7 @@ async def test_a_cancelled_express_turn_is_a_whole_trace_too(mesh: RunningMesh, 
     trace = await whole_trace(
         mesh.state,
         format_trace_id(root.get_span_context().trace_id),
-        *("caller", "lmos-edge", "lmos-router", "endless-agent"),
+        *("caller", "lmos-edge", "endless-agent"),
     )
     [call] = served_by(trace, "endless-agent")
     assert call.attributes["rpc.response.status_code"] == "CANCELLED"

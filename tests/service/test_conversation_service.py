@@ -15,10 +15,14 @@ from lmos.agent.v1 import message_pb2
 from lmos.conversation.v1 import conversation_service_pb2 as pb
 from lmos.conversation.v1.conversation_service_pb2_grpc import ConversationServiceStub
 
-from lmos_grpc.conversation import CONVERSATION_SERVICE, add_conversation_service
-from lmos_grpc.domain.conversation import ConversationState
+from lmos_grpc.conversation import (
+    CONVERSATION_SERVICE,
+    ConversationClient,
+    add_conversation_service,
+)
+from lmos_grpc.domain.conversation import ConversationState, TurnRecord
 from lmos_grpc.domain.event import Outcome
-from lmos_grpc.domain.turn import CallContext
+from lmos_grpc.domain.turn import CallContext, Message, Role
 from lmos_grpc.errors import (
     ConversationNotFoundError,
     InvalidPageTokenError,
@@ -250,3 +254,24 @@ async def test_no_call_reaches_another_tenant(log: KeyedLog, service: Conversati
     await service.RecordTurn(recorded("another message"), metadata=PL)
     assert numbers(await follow(log)) == [1, 2, 3]
     assert [message.text for message in await log.history("de", "c", 9)] == ["hi", "word"]
+
+
+async def test_a_router_elsewhere_knows_and_tells_what_one_beside_the_log_does(log: TurnLog, now: HandTime) -> None:
+    server = serve(
+        "127.0.0.1:0",
+        register=lambda server: add_conversation_service(server, log, now=now),
+        services=[CONVERSATION_SERVICE],
+    )
+    async with server as running, open_channel(running.address) as channel:
+        client = ConversationClient(channel)
+        assert await client.state_before(KEY) == ConversationState()
+        answered = Message(Role.AGENT, (), "billing")
+        record = TurnRecord(KEY, Message.from_user("hi"), (answered,), Outcome.UNSEEN, now(), now(), 0, "bill")
+        await client.record_turn(record, "ivr")
+        assert await client.state_before(KEY) is None
+        assert await client.state_before(replace(KEY, turn_id="t2")) == ConversationState("billing", "bill", None, 1)
+        assert (await log.get_conversation("de", "c")).channel == "ivr"
+        [turn] = (await log.list_turns("de", "c", 10)).turns
+        assert turn.outcome is Outcome.UNSEEN
+        with pytest.raises(InvalidRequestError, match="turn_id"):
+            await client.state_before(replace(KEY, turn_id=""))

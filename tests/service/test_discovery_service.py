@@ -239,3 +239,17 @@ async def test_an_unknown_rpc_is_unimplemented(discovery: Discovery) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await call(b"")
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_who_asks_from_outside_is_told_no_address_and_of_no_agent_of_another_tenant(discovery: Discovery) -> None:
+    await discovery.client.register("billing-1", ADDRESS, card())
+    outside = (("x-lmos-outsider", "yes"), ("x-lmos-tenant", "acme"))
+    [listed] = (await discovery.stub.ListAgents(pb.ListAgentsRequest(), metadata=outside)).agents
+    found = (await discovery.stub.GetAgent(pb.GetAgentRequest(name=listed.card.name), metadata=outside)).agent
+    [match] = (await discovery.stub.Find(pb.FindRequest(capability="explain-bill"), metadata=outside)).matches
+    async for message in discovery.stub.Watch(pb.WatchRequest(), metadata=outside):
+        watched = message.snapshot.instances
+        break
+    seen = [*listed.instances, *found.instances, *match.agent.instances, *watched]
+    assert [each.address for each in seen] == [""] * 4
+    assert (await discovery.client.get_agent(listed.card.name)).instances[0].address == ADDRESS

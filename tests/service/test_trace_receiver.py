@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from lmos_grpc.traces import Span, SpanStore, TraceReceiver
+    from lmos_grpc.traces import SpanStore, TracePiece, TraceReceiver
 
 LIMIT_SECONDS = 10
 
@@ -46,13 +46,13 @@ class GatedStore:
         self.kept = 0
         self.additions = 0
 
-    async def add(self, spans: Iterable[Span]) -> None:
+    async def add(self, pieces: Iterable[TracePiece]) -> None:
         self.entered.set()
         await self.open.wait()
         self.additions += 1
         if self.failing:
             raise StoreUnavailableError("the disk is full")
-        self.kept += len(list(spans))
+        self.kept += sum(each.span_count for each in pieces)
 
 
 def request(count: int) -> ExportTraceServiceRequest:

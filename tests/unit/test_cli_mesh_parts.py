@@ -13,11 +13,12 @@ import pytest
 from lmos_grpc.cli.arrivals import Arrival, Arrivals
 from lmos_grpc.cli.mesh.agent_line import AgentLine
 from lmos_grpc.cli.mesh.agent_process import AgentCommand, agent_processes
+from lmos_grpc.cli.mesh.edge_options import EdgeOptions
 from lmos_grpc.cli.mesh.mesh import prepare_state
 from lmos_grpc.cli.mesh.mesh_settings import ANY, MeshSettings, split_address
 from lmos_grpc.cli.mesh.whereabouts import NOTE, Whereabouts, noted, read_note
 from lmos_grpc.cli.running import beside, stop_signals
-from lmos_grpc.cli.settings import MeshSection, Settings
+from lmos_grpc.cli.settings import MeshSection, Settings, TelemetrySection
 from lmos_grpc.clients.live_view import LiveView
 from lmos_grpc.domain.card import AgentCard, Capability
 from lmos_grpc.domain.instance import (
@@ -187,3 +188,39 @@ def test_the_express_lane_is_closed_unless_it_is_opened_and_what_is_neither_is_n
     assert MeshSettings.of(Settings()).routing.express is ExpressLane.OFF
     with pytest.raises(InvalidConfigurationError, match="'fast'; say one of off, asked, on"):
         MeshSettings.of(Settings(mesh=MeshSection(express="fast")))
+
+
+@pytest.mark.parametrize("share", ["-1", "1.5", "much", "nan"])
+def test_what_is_no_share_of_the_traces_is_named(share: str) -> None:
+    with pytest.raises(InvalidConfigurationError, match=r"telemetry\.sampling is .*; say a number from 0 to 1"):
+        MeshSettings.of(Settings(telemetry=TelemetrySection(sampling=share)))
+
+
+def test_the_edge_lets_in_pages_of_this_machine_and_takes_every_trace_unless_it_is_told_otherwise() -> None:
+    assert MeshSettings.of(Settings()).edge_options == EdgeOptions(allowed_origins=("local",), sampling=1)
+    section = MeshSection(allowed_origins="https://a.example, https://b.example")
+    told = MeshSettings.of(Settings(mesh=section, telemetry=TelemetrySection(sampling="0.1"))).edge_options
+    assert told == EdgeOptions(allowed_origins=("https://a.example", "https://b.example"), sampling=0.1)
+
+
+def test_routers_are_as_many_as_were_asked_for() -> None:
+    assert MeshSettings.of(Settings(mesh=MeshSection(routers="2"))).routers == 2
+    with pytest.raises(InvalidConfigurationError, match=r"mesh\.routers"):
+        MeshSettings.of(Settings(mesh=MeshSection(routers="two")))
+
+
+async def test_one_that_dies_again_and_again_is_started_later_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fragile = tmp_path / "python"
+    fragile.write_text("#!/bin/sh\necho no data >&2\nexit 3\n")
+    fragile.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fragile))
+    monkeypatch.setattr("lmos_grpc.cli.mesh.agent_process._FIRST_PAUSE", timedelta(milliseconds=10))
+    told = asyncio.Queue[str]()
+    command = AgentCommand("fragile", "agent.py", tmp_path)
+    async with asyncio.timeout(10):
+        async with agent_processes([command], tell=told.put_nowait, tell_log=print, restart=True):
+            said = [await told.get() for _ in range(3)]
+    why = "! fragile ended by itself with code 3: no data; starting it again in"
+    assert said == [f"{why} {pause} s" for pause in ("0.01", "0.02", "0.04")]

@@ -23,6 +23,7 @@ SETTINGS = EnvoySettings(
 
 LOG = Path("access.json")
 INVOKE = "/lmos.agent.v1.AgentService/Invoke"
+CONVERSE = "/lmos.agent.v1.AgentService/Converse"
 
 
 def rendered(settings: EnvoySettings = SETTINGS) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def test_a_value_cannot_change_the_structure() -> None:
 
 def test_without_a_router_there_is_nothing_of_the_express_lane() -> None:
     text = render_bootstrap(SETTINGS)
-    assert not [each for each in ("ext_proc", "express", "request_body_buffer_limit") if each in text]
+    assert not [each for each in ("ext_authz", "express", "request_body_buffer_limit") if each in text]
 
 
 def test_with_a_router_the_express_lane_is_for_invoke_at_the_edge_and_checks_come_before_it() -> None:
@@ -124,9 +125,13 @@ def test_with_a_router_the_express_lane_is_for_invoke_at_the_edge_and_checks_com
     assert len(clusters(bootstrap)["express"]["load_assignment"]["endpoints"][0]["lb_endpoints"]) == 2
     managers = connection_managers(bootstrap)
     names = [each["name"].removeprefix("envoy.filters.http.") for each in managers["edge"]["http_filters"]]
-    assert names == ["cors", "grpc_web", "grpc_json_transcoder", "ext_proc", "on_demand", "router"]
+    assert names == ["cors", "grpc_web", "grpc_json_transcoder", "ext_authz", "on_demand", "router"]
     routes = managers["edge"]["route_config"]["virtual_hosts"][0]["routes"]
-    assert [each["match"].get("path") for each in routes if "typed_per_filter_config" in each] == [INVOKE]
+    shown = [each for each in routes if "typed_per_filter_config" in each]
+    assert [each["match"]["path"] for each in shown] == [INVOKE, CONVERSE]
+    # Of a session the router sees no message, and only of one that names its agent anything at all.
+    assert "'disable_request_body_buffering': True" in str(shown[1]["typed_per_filter_config"])
+    assert [each["name"] for each in shown[1]["match"]["headers"]] == ["x-lmos-agent"]
     straight, asked = (each for each in routes if each["match"].get("path") == INVOKE)
     assert (straight["route"]["cluster_header"], asked["route"]["cluster"]) == ("x-lmos-route", "orchestrator")
-    assert "ext_proc" not in str(managers["internal"])
+    assert "ext_authz" not in str(managers["internal"])

@@ -694,3 +694,20 @@ def test_whoever_gets_a_turn_may_have_it_by_every_rule(  # noqa: PLR0917 - hypot
     assert not channel.strict or not decision.governance.unresolved
     assert not any(each.chosen and each.exclusion is not Exclusion.NONE for each in decision.candidates)
     assert router.why_not(turn, "a-agent", decision)
+
+
+@pytest.mark.parametrize(
+    ("channel", "lane", "why"),
+    [
+        (Channel(name="w", channel="web"), Lane.EXPRESS, "holds it itself"),
+        (Channel(name="w", channel="web", lane=Lane.MANAGED), Lane.MANAGED, "the channel w wants it"),
+        (Channel(name="w", channel="web", durable=True), Lane.MANAGED, "the channel w is durable"),
+        (Channel(name="w", channel="web", turn_budget=timedelta(minutes=1)), Lane.MANAGED, "the time"),
+    ],
+)
+def test_a_channel_keeps_its_sessions_where_it_keeps_its_turns(channel: Channel, lane: Lane, why: str) -> None:
+    router = router_of(Rules.of(channels=[channel]), replace(BILLING, converses=True), express=ExpressLane.ON)
+    turn = replace(ask(), hint=RouteHint("billing-agent"))
+    choice = router.session_lane(turn, router.decide(turn))
+    assert choice.lane is lane
+    assert why in choice.reason

@@ -11,10 +11,11 @@ from lmos_grpc.domain.card import AgentCard
 from lmos_grpc.domain.conversation import ConversationState
 from lmos_grpc.domain.decision import Decision, DecisionMode, Target
 from lmos_grpc.domain.turn import ClarificationAnswer, Lane, Message, RouteHint, Strategy, StrategyKind, TurnRequest
-from lmos_grpc.routing.lane import choose_lane
+from lmos_grpc.routing.lane import choose_lane, choose_session_lane
 from lmos_grpc.routing.settings import ExpressLane
 
 CARD = AgentCard("billing-agent", "1.0.0")
+HOLDS = replace(CARD, converses=True)
 BILLING = Target("billing-agent", "1.0.0", capability="explain-bill")
 ORDERS = Target("orders-agent", "1.0.0")
 DECISION = Decision(DecisionMode.CLASSIFIED, "it fits", (BILLING,))
@@ -100,3 +101,27 @@ def test_the_operator_opens_the_lane_and_the_caller_may_refuse_it(
 
 def test_a_mesh_without_the_lane_says_nothing_of_it_unless_asked() -> None:
     assert choose_lane(TURN, DECISION, NEW, CARD, ExpressLane.OFF).told_in(DECISION) == DECISION
+
+
+@pytest.mark.parametrize(
+    ("card", "decision", "opened", "why"),
+    [
+        (HOLDS, DECISION, ExpressLane.OFF, "not open"),
+        (CARD, DECISION, ExpressLane.ON, "billing-agent holds no live sessions itself"),
+        (replace(HOLDS, may_hand_over=True), DECISION, ExpressLane.ON, "billing-agent may hand over"),
+        (None, DECISION, ExpressLane.ON, "not for one agent that is there"),
+        (HOLDS, replace(DECISION, targets=()), ExpressLane.ON, "not for one agent that is there"),
+        (HOLDS, replace(DECISION, strategy=Strategy(branch_budget=timedelta(seconds=1))), ExpressLane.ON, "the time"),
+    ],
+)
+def test_a_session_that_its_agent_cannot_hold_alone_is_the_orchestrators(
+    card: AgentCard | None, decision: Decision, opened: ExpressLane, why: str
+) -> None:
+    choice = choose_session_lane(decision, card, opened)
+    assert choice.lane is Lane.MANAGED
+    assert why in choice.reason
+
+
+@pytest.mark.parametrize("opened", [ExpressLane.ASKED, ExpressLane.ON])
+def test_a_session_of_one_agent_that_holds_it_takes_the_express_lane(opened: ExpressLane) -> None:
+    assert choose_session_lane(DECISION, HOLDS, opened).lane is Lane.EXPRESS

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 from hypothesis import given
@@ -13,7 +13,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, St
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 
 from lmos_grpc.traces import SpanKind, SpanStatus
-from lmos_grpc.traces.wire import MAX_ATTRIBUTES, MAX_TEXT, span_count, spans_from_request
+from lmos_grpc.traces.wire import MAX_ATTRIBUTES, MAX_SPAN_BYTES, MAX_TEXT, pieces_of, span_count, spans_of
+
+if TYPE_CHECKING:
+    from lmos_grpc.traces import Span
 
 TRACE_ID, SPAN_ID = bytes(range(16)), bytes(range(8))
 
@@ -23,6 +26,10 @@ def request(*spans: WireSpan, service: str | None = "billing") -> ExportTraceSer
     return ExportTraceServiceRequest(
         resource_spans=[ResourceSpans(resource=Resource(attributes=named), scope_spans=[ScopeSpans(spans=spans)])]
     )
+
+
+def spans_from_request(sent: ExportTraceServiceRequest) -> tuple[Span, ...]:
+    return tuple(span for piece in pieces_of(sent) for span in spans_of(piece.service, piece.spans))
 
 
 def wire(**fields: Any) -> WireSpan:
@@ -59,7 +66,7 @@ def test_a_service_that_does_not_name_itself_is_unknown() -> None:
 
 def test_spans_without_valid_ids_are_left_out_but_counted() -> None:
     broken = request(wire(trace_id=b"short"), wire(trace_id=bytes(16)), wire(span_id=bytes(8)), wire(span_id=b""))
-    assert list(spans_from_request(broken)) == []
+    assert spans_from_request(broken) == ()
     assert span_count(broken) == 4
 
 
@@ -95,6 +102,21 @@ def test_what_is_too_large_is_cut() -> None:
     (text,) = attributes(AnyValue(string_value="x" * (MAX_TEXT + 1)))
     assert len(str(text)) == MAX_TEXT
     assert len(attributes(*[AnyValue(int_value=1)] * 1_000)) == MAX_ATTRIBUTES
+
+
+def test_a_span_that_is_too_large_is_kept_without_what_it_says() -> None:
+    text = KeyValue(key="text", value=AnyValue(string_value="x" * MAX_SPAN_BYTES))
+    small = KeyValue(key="small", value=AnyValue(int_value=1))
+    large, beside = spans_from_request(request(wire(attributes=[text]), wire(span_id=b"\x01" * 8, attributes=[small])))
+    assert (large.name, dict(large.attributes), dict(beside.attributes)) == ("s", {}, {"small": 1})
+
+
+def test_what_a_request_brings_for_each_trace_is_a_piece_of_its_own() -> None:
+    other = wire(trace_id=b"\x01" * 16)
+    found = [
+        (piece.trace_id, piece.span_count) for piece in pieces_of(request(wire(), other, wire(span_id=b"\x01" * 8)))
+    ]
+    assert found == [(TRACE_ID, 2), (b"\x01" * 16, 1)]
 
 
 VALUES = st.recursive(
@@ -135,4 +157,4 @@ def test_bytes_that_happen_to_parse_never_break_the_reader(raw: bytes) -> None:
         parsed = ExportTraceServiceRequest.FromString(raw)
     except DecodeError:
         return
-    assert len(list(spans_from_request(parsed))) <= span_count(parsed)
+    assert len(spans_from_request(parsed)) <= span_count(parsed)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +11,7 @@ from lmos_grpc.cli.agent_loader import load_agent
 from lmos_grpc.cli.exit_code import ExitCode
 from lmos_grpc.cli.mesh.whereabouts import find_mesh
 from lmos_grpc.cli.options import pass_invocation
-from lmos_grpc.cli.running import beside, stop_signals
+from lmos_grpc.cli.running import beside, end_with_parent, stop_signals
 from lmos_grpc.cli.running import run as run_to_the_end
 from lmos_grpc.cli.view.agent_view import key_text
 from lmos_grpc.errors import ungrouped
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
     from lmos_grpc.cli.output import Output
     from lmos_grpc.cli.settings import ModelSection, Settings
     from lmos_grpc.sdk import Agent, ServedAgent
-
-_STDIN = 0
 
 
 @click.group()
@@ -76,7 +71,7 @@ def run(
     settings = invocation.settings(mesh__internal=mesh, model__name=model)
     found = load_agent(target)
     if with_parent:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        end_with_parent()
     told = agent_settings(settings, listen=listen, advertise=advertise, alone=alone)
     return run_to_the_end(serve_until_stopped(found, told, invocation.output))
 
@@ -125,10 +120,3 @@ def model_settings(section: ModelSection) -> ModelSettings | None:
     if not section.base_url:
         return ModelSettings(section.name, api_key=section.api_key)
     return ModelSettings(section.name, base_url=section.base_url, api_key=section.api_key)
-
-
-def _end_with_parent() -> None:
-    # Not sys.stdin: its lock would be held by this thread when the interpreter shuts down.
-    while os.read(_STDIN, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)

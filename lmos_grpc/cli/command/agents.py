@@ -84,7 +84,7 @@ async def list_agents(settings: Settings, output: Output) -> ExitCode:
     Raises:
         LmosError: the mesh did not answer.
     """
-    async with call_mesh(settings) as caller:
+    async with call_mesh(settings, inside=True) as caller:
         found = await caller.discovery.list_agents()
     if output.json:
         for each in found:
@@ -102,7 +102,7 @@ async def show_one(settings: Settings, output: Output, name: str) -> ExitCode:
     Raises:
         LmosError: the mesh did not answer, or has no such agent.
     """
-    async with call_mesh(settings) as caller:
+    async with call_mesh(settings, inside=True) as caller:
         found = await caller.discovery.get_agent(name)
     if output.json:
         output.json_line(agent_json(found))
@@ -117,7 +117,7 @@ async def watch_agents(settings: Settings, output: Output) -> ExitCode:
     Raises:
         LmosError: the mesh did not answer at all.
     """
-    async with call_mesh(settings) as caller:
+    async with call_mesh(settings, inside=True) as caller:
         # So that a mesh that is not there is an error and not a silence.
         await caller.discovery.list_agents()
         view = LiveView()

@@ -141,7 +141,8 @@ async def run_turn(
     """
     story, view = into or TurnStory(), TurnView(output.out)
     try:
-        async with aclosing(caller.agent.invoke(turn, timeout=timeout)) as events:
+        turn_events = caller.agent.invoke(turn, timeout=timeout, on_decision=story.decisions.append)
+        async with aclosing(turn_events) as events:
             async for event in events:
                 story.take(event)
                 if output.json:

@@ -36,10 +36,19 @@ _STYLES = {"+": "green", "-": "yellow", "~": "yellow", "!": "red"}
 @click.option("--fallback-agent", metavar="NAME", help="Who gets the turns that fit nobody.")
 @options.express_lane
 @options.durable
+@click.option("--routers", metavar="N", help="Of the express lane, as processes of their own [default: one inside].")
+@options.edge_options
 @options.as_json
 @options.everywhere
 @pass_invocation
-def up(invocation: Invocation, agents: tuple[str, ...], fallback_agent: str | None, *, no_agents: bool) -> ExitCode:
+def up(
+    invocation: Invocation,
+    agents: tuple[str, ...],
+    fallback_agent: str | None,
+    routers: str | None,
+    *,
+    no_agents: bool,
+) -> ExitCode:
     r"""Bring up a whole mesh beside one Envoy, and keep it running until Ctrl-C.
 
     In a checkout it starts the sample agents, unless --agents or --no-agents says otherwise.
@@ -51,7 +60,9 @@ def up(invocation: Invocation, agents: tuple[str, ...], fallback_agent: str | No
       lmos up --no-agents --edge 127.0.0.1:9080
     """
     options.show_logs(verbose=invocation.verbose)
-    settings = invocation.settings(mesh__fallback_agent=fallback_agent, agents=agents or (() if no_agents else None))
+    settings = invocation.settings(
+        mesh__fallback_agent=fallback_agent, mesh__routers=routers, agents=agents or (() if no_agents else None)
+    )
     return run(stay_up(MeshSettings.of(settings), invocation.output, verbose=invocation.verbose))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lmos_grpc.cli.mesh.mesh_settings import split_address
@@ -12,26 +15,29 @@ from lmos_grpc.control_plane import EnvoySettings, run_envoy
 from lmos_grpc.errors import EnvironmentFaultError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from lmos_grpc.cli.mesh.edge_options import EdgeOptions
     from lmos_grpc.control_plane import RunningEnvoy
 
 LOG = "envoy.log"
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=30)
+_WELL_AFTER = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstreams:
     """Where Envoy finds the parts of the mesh, as `host:port`.
 
-    `otlp` is empty where spans go nowhere, and `express` where the express lane is not open.
+    `otlp` is empty where spans go nowhere, and `express`, the routers, where the express lane is not open.
     """
 
     ads: str
     discovery: str
     orchestrator: str
     otlp: str = ""
-    express: str = ""
+    express: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,18 @@ class Listeners:
 
 
 @asynccontextmanager
-async def run_edge(state: Path, edge: str, internal: str, upstreams: Upstreams) -> AsyncIterator[Listeners]:
-    """Runs Envoy; its bootstrap and log lie in the state directory. If it ends by itself, so does the block.
+async def run_edge(
+    state: Path,
+    edge: str,
+    internal: str,
+    upstreams: Upstreams,
+    *,
+    options: EdgeOptions,
+    restarting: Callable[[str], None] | None = None,
+) -> AsyncIterator[Listeners]:
+    """Runs Envoy; its bootstrap and log lie in the state directory.
+
+    If it ends by itself, it is started again at the same ports and `restarting` is told; without that, the block ends.
 
     Raises:
         EnvironmentFaultError: there is no Envoy, a port is taken, or Envoy ended.
@@ -57,24 +73,51 @@ async def run_edge(state: Path, edge: str, internal: str, upstreams: Upstreams) 
         conversation=(upstreams.orchestrator,),
         reflection=(upstreams.orchestrator,),
         ads=(upstreams.ads,),
-        express=(upstreams.express,) if upstreams.express else (),
+        express=upstreams.express,
         edge_host=edge_host,
         edge_port=edge_port,
         internal_host=internal_host,
         internal_port=internal_port,
         admin_port=0,
-        otlp=_without_scheme(upstreams.otlp) or None,
+        otlp=_plain(upstreams.otlp) or None,
+        sampling=options.sampling,
+        allowed_origins=options.allowed_origins,
     )
     log = state / LOG
-    async with run_envoy(settings, log_path=log) as envoy, beside(_stays(envoy, log)):
-        yield Listeners(f"{edge_host}:{envoy.edge_port}", f"{internal_host}:{envoy.internal_port}", envoy.admin_port)
+    async with run_envoy(settings, log_path=log) as envoy:
+        bound = replace(
+            settings, edge_port=envoy.edge_port, internal_port=envoy.internal_port, admin_port=envoy.admin_port
+        )
+        watching = _kept(envoy, bound, log, restarting) if restarting else _stays(envoy, log)
+        async with beside(watching):
+            edge, internal = f"{edge_host}:{envoy.edge_port}", f"{internal_host}:{envoy.internal_port}"
+            yield Listeners(edge, internal, envoy.admin_port)
+
+
+async def _kept(envoy: RunningEnvoy, settings: EnvoySettings, log: Path, tell: Callable[[str], None]) -> None:
+    pause, began = _FIRST_PAUSE, time.monotonic()
+    told = _ended(await envoy.exited(), log)
+    while True:
+        pause = _FIRST_PAUSE if time.monotonic() - began > _WELL_AFTER.total_seconds() else pause
+        tell(f"! {told}; starting it again in {pause.total_seconds():g} s")
+        await asyncio.sleep(pause.total_seconds())
+        pause, began = min(2 * pause, _LONGEST_PAUSE), time.monotonic()
+        try:
+            async with run_envoy(settings, log_path=log) as again:
+                tell("Envoy is back")
+                told = _ended(await again.exited(), log)
+        except EnvironmentFaultError as error:
+            told = str(error)
 
 
 async def _stays(envoy: RunningEnvoy, log: Path) -> None:
-    code = await envoy.exited()
-    raise EnvironmentFaultError(f"Envoy ended by itself with code {code}; its log is {log}")
+    raise EnvironmentFaultError(_ended(await envoy.exited(), log))
 
 
-def _without_scheme(endpoint: str) -> str:
-    # Exporters take a URL as well; Envoy dials a plain address.
+def _ended(code: int, log: Path) -> str:
+    return f"Envoy ended by itself with code {code}; its log is {log}"
+
+
+def _plain(endpoint: str) -> str:
+    # Exporters take a URL as well; Envoy takes a plain address, or one over TLS.
     return endpoint.removeprefix("http://").rstrip("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lmos_grpc.cli.mesh.agent_process import agent_processes
@@ -13,6 +13,7 @@ from lmos_grpc.cli.mesh.envoy_part import Upstreams, run_edge
 from lmos_grpc.cli.mesh.express_part import run_express
 from lmos_grpc.cli.mesh.mesh_settings import ANY
 from lmos_grpc.cli.mesh.orchestrator_part import run_orchestrator
+from lmos_grpc.cli.mesh.router_processes import router_processes
 from lmos_grpc.cli.mesh.rules_part import rules_in_force
 from lmos_grpc.cli.mesh.sample_agents import agent_commands
 from lmos_grpc.cli.mesh.telemetry_part import TelemetryPart
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from lmos_grpc.cli.mesh.agent_process import AgentProcess
     from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
-    from lmos_grpc.cli.mesh.orchestrator_part import RunningOrchestrator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +85,25 @@ async def run_mesh(
                 settings.rules, orchestrator.router, discovery.server.address, settings.state, telemetry.metrics
             )
             await enter(rules)
-            express = await _open_express_lane(stack, settings, view, orchestrator, telemetry)
             upstreams = Upstreams(
                 ads=ads.address,
                 discovery=discovery.server.address,
                 orchestrator=orchestrator.server.address,
                 otlp=otlp,
-                express=express,
             )
-            edge = await enter(run_edge(settings.state, settings.edge, settings.internal, upstreams))
+            if settings.routing.express is not ExpressLane.OFF and settings.routers:
+                processes = router_processes(settings, upstreams, tell=tell, tell_log=tell_log)
+                upstreams = replace(upstreams, express=await enter(processes))
+            elif settings.routing.express is not ExpressLane.OFF:
+                router = run_express(ANY, view, orchestrator.router, orchestrator.log, telemetry)
+                upstreams = replace(upstreams, express=(await enter(router),))
+            edge = await enter(
+                run_edge(
+                    *(settings.state, settings.edge, settings.internal, upstreams),
+                    options=settings.edge_options,
+                    restarting=tell,
+                )
+            )
             await enter(orchestrator.line.connected(edge.internal))
             stack.enter_context(noted(settings.state, Whereabouts(edge.edge, edge.internal, otlp, metrics)))
             commands = agent_commands(
@@ -101,7 +111,7 @@ async def run_mesh(
                 options=("--mesh", edge.internal, "--state", str(settings.state.resolve())),
                 environment=_agent_environment(settings),
             )
-            agents = await enter(agent_processes(commands, tell=tell, tell_log=tell_log))
+            agents = await enter(agent_processes(commands, tell=tell, tell_log=tell_log, restart=True))
             yield RunningMesh(
                 edge=edge.edge,
                 internal=edge.internal,
@@ -133,26 +143,15 @@ def prepare_state(state: Path) -> None:
 
 async def _start_telemetry(stack: AsyncExitStack, settings: MeshSettings) -> tuple[TelemetryPart, str]:
     """The telemetry of this process, and where spans go: the mesh's own store, or the endpoint that was set."""
+    sampling = settings.edge_options.sampling
     if settings.otlp_endpoint:
-        return TelemetryPart(settings.otlp_endpoint, settings.record_text), settings.otlp_endpoint
+        part = TelemetryPart(settings.otlp_endpoint, settings.record_text, sampling=sampling)
+        return part, settings.otlp_endpoint
     # The store is there before the spans, and so before the part that counts lost ones is.
-    telemetry = TelemetryPart(record_text=settings.record_text)
+    telemetry = TelemetryPart(record_text=settings.record_text, sampling=sampling)
     lost = telemetry.metrics.spans_lost
     traces = await stack.enter_async_context(run_traces(settings.state, settings.traces, on_lost=lost))
-    return TelemetryPart(traces.address, settings.record_text, telemetry.metrics), traces.address
-
-
-async def _open_express_lane(
-    stack: AsyncExitStack,
-    settings: MeshSettings,
-    view: LiveView,
-    orchestrator: RunningOrchestrator,
-    telemetry: TelemetryPart,
-) -> str:
-    """The address of the express lane's router, or empty where the lane is not to be open."""
-    if settings.routing.express is ExpressLane.OFF:
-        return ""
-    return (await stack.enter_async_context(run_express(ANY, view, orchestrator, telemetry))).address
+    return replace(telemetry, otlp=traces.address), traces.address
 
 
 def _agent_environment(settings: MeshSettings) -> dict[str, str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lmos_grpc.cli.doctor.port_holder import is_free
+from lmos_grpc.cli.mesh.edge_options import EdgeOptions
 from lmos_grpc.cli.mesh.turn_settings import TurnSettings, durability_named
 from lmos_grpc.cli.settings import MeshSection, ModelSection
 from lmos_grpc.errors import InvalidConfigurationError
@@ -14,9 +15,13 @@ from lmos_grpc.routing import ExpressLane, RoutingSettings
 from lmos_grpc.rpc import require_safe_address
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmos_grpc.cli.settings import Settings
 
+_Number = TypeVar("_Number", int, float)
 ANY = "127.0.0.1:0"
+_MOST_ROUTERS = 64
 # As for other settings that are on or off.
 _LANES = {**dict.fromkeys(("true", "yes", "1"), "on"), **dict.fromkeys(("false", "no", "0", ""), "off")}
 
@@ -41,6 +46,8 @@ class MeshSettings:
     model: ModelSection = field(default_factory=ModelSection)
     otlp_endpoint: str = ""
     record_text: bool = False
+    routers: int = 0
+    edge_options: EdgeOptions = field(default_factory=EdgeOptions)
     insecure_listen: bool = False
 
     @classmethod
@@ -63,6 +70,11 @@ class MeshSettings:
             model=settings.model,
             otlp_endpoint=settings.telemetry.otlp_endpoint,
             record_text=settings.telemetry.record_text,
+            routers=_number("mesh.routers", mesh.routers, int, _MOST_ROUTERS),
+            edge_options=EdgeOptions(
+                allowed_origins=tuple(each.strip() for each in mesh.allowed_origins.split(",")),
+                sampling=_number("telemetry.sampling", settings.telemetry.sampling, float, 1.0),
+            ),
             insecure_listen=mesh.insecure_listen,
         )
 
@@ -94,6 +106,16 @@ def _lane(name: str) -> ExpressLane:
     except ValueError:
         known = ", ".join(each.value for each in ExpressLane)
         raise InvalidConfigurationError(f"mesh.express is {name!r}; say one of {known}") from None
+
+
+def _number(name: str, text: str, kind: Callable[[str], _Number], most: _Number) -> _Number:
+    try:
+        number = kind(text)
+    except ValueError:
+        number = kind("-1")
+    if not kind("0") <= number <= most:
+        raise InvalidConfigurationError(f"{name} is {text!r}; say a number from 0 to {most}")
+    return number
 
 
 def _default_or_free(metrics: str) -> str:

@@ -44,10 +44,10 @@ async def wait_for_agents(mesh: RunningMesh, limit: timedelta) -> None:
 
 def _missing(mesh: RunningMesh) -> int:
     for each in mesh.agents:
-        if each.process.returncode is not None:
+        if each.last_code is not None:
             why = " / ".join(each.last_lines)
             raise EnvironmentFaultError(
-                f"the agent {each.command.name} ended with code {each.process.returncode} before it was ready: {why}",
+                f"the agent {each.command.name} ended with code {each.last_code} before it was ready: {why}",
                 agent=each.command.name,
             )
     instances = (each for agent in mesh.view.agents.values() for each in agent.instances)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lmos_grpc.cli.mesh.control_plane_part import run_control_plane
 from lmos_grpc.cli.mesh.discovery_part import run_discovery
 from lmos_grpc.cli.mesh.envoy_part import Upstreams, run_edge
-from lmos_grpc.cli.mesh.express_part import run_express
+from lmos_grpc.cli.mesh.express_part import run_express, run_lone_express
 from lmos_grpc.cli.mesh.mesh import prepare_state
 from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
 from lmos_grpc.cli.mesh.orchestrator_part import run_orchestrator
@@ -19,7 +19,7 @@ from lmos_grpc.cli.mesh.traces_part import run_traces
 from lmos_grpc.cli.running import beside
 from lmos_grpc.clients.discovery_client import DiscoveryClient
 from lmos_grpc.clients.live_view import LiveView, keep_in_step
-from lmos_grpc.errors import ungrouped
+from lmos_grpc.errors import InvalidConfigurationError, ungrouped
 from lmos_grpc.routing import ExpressLane
 from lmos_grpc.rpc import open_channel, require_safe_address
 
@@ -36,6 +36,7 @@ class Role(Enum):
     DISCOVERY = "discovery"
     CONTROL_PLANE = "control-plane"
     ORCHESTRATOR = "orchestrator"
+    ROUTER = "router"
     TRACES = "traces"
     ENVOY = "envoy"
 
@@ -52,7 +53,7 @@ async def run_role(role: Role, settings: Settings) -> AsyncIterator[dict[str, st
     mesh.check()
     prepare_state(mesh.state)
     otlp = "" if role is Role.TRACES else mesh.otlp_endpoint or settings.serve.traces
-    telemetry = TelemetryPart(otlp, mesh.record_text)
+    telemetry = TelemetryPart(otlp, mesh.record_text, sampling=mesh.edge_options.sampling)
     with ungrouped():
         async with telemetry.metrics_at(mesh.metrics) as metrics, _part(role, settings, mesh, telemetry) as addresses:
             yield {**addresses, "metrics": f"http://{metrics}/metrics"}
@@ -68,6 +69,8 @@ def _part(
             return _control_plane(settings, telemetry)
         case Role.ORCHESTRATOR:
             return _orchestrator(settings, mesh, telemetry)
+        case Role.ROUTER:
+            return _router(settings, mesh, telemetry)
         case Role.TRACES:
             return _traces(settings, telemetry)
         case Role.ENVOY:
@@ -101,12 +104,25 @@ async def _orchestrator(
         AsyncExitStack() as stack,
     ):
         addresses = {"discovery": settings.serve.discovery, "internal": mesh.internal}
-        if mesh.routing.express is not ExpressLane.OFF:
-            # In this process, because it decides by the orchestrator's log of conversations.
+        if mesh.routing.express is not ExpressLane.OFF and not settings.serve.routers_apart:
+            # In this process a router need not ask for the state of conversations, nor send its records.
             at = _checked(settings, settings.serve.router)
-            router = await stack.enter_async_context(run_express(at, view, orchestrator, telemetry))
-            addresses["router"] = router.address
+            router = run_express(at, view, orchestrator.router, orchestrator.log, telemetry)
+            addresses["router"] = await stack.enter_async_context(router)
         yield {"orchestrator": orchestrator.server.address, **addresses}
+
+
+@asynccontextmanager
+async def _router(settings: Settings, mesh: MeshSettings, telemetry: TelemetryPart) -> AsyncIterator[dict[str, str]]:
+    if mesh.routing.express is ExpressLane.OFF:
+        raise InvalidConfigurationError("a router is for the express lane, which is off: say --express on, or asked")
+    address = _checked(settings, settings.serve.router)
+    orchestrator = settings.serve.orchestrator
+    async with (
+        _remote_view(settings, telemetry) as view,
+        run_lone_express(address, view, orchestrator, mesh, telemetry) as bound,
+    ):
+        yield {"router": bound, "discovery": settings.serve.discovery, "orchestrator": orchestrator}
 
 
 @asynccontextmanager
@@ -124,9 +140,9 @@ async def _envoy(settings: Settings, mesh: MeshSettings, telemetry: TelemetryPar
         discovery=serve.discovery,
         orchestrator=serve.orchestrator,
         otlp=telemetry.otlp,
-        express="" if mesh.routing.express is ExpressLane.OFF else serve.router,
+        express=() if mesh.routing.express is ExpressLane.OFF else tuple(serve.router.split(",")),
     )
-    async with run_edge(mesh.state, mesh.edge, mesh.internal, upstreams) as edge:
+    async with run_edge(mesh.state, mesh.edge, mesh.internal, upstreams, options=mesh.edge_options) as edge:
         yield {"edge": edge.edge, "internal": edge.internal}
 
 

@@ -55,6 +55,23 @@ async def rules_in_force(
                     yield
 
 
+@asynccontextmanager
+async def rules_followed(paths: Sequence[Path], router: Router, metrics: Metrics) -> AsyncIterator[None]:
+    """As `rules_in_force`, for a router beside others: it registers nobody, and does not note what is in force.
+
+    Raises:
+        InvalidConfigurationError: something is wrong with the files at the start.
+    """
+    if not paths:
+        yield
+        return
+    watch = RulesWatch(paths, router.use, told=lambda read: metrics.rules_read(sound=not read.problems))
+    watch.start()
+    with _reloaded_on_hangup(watch):
+        async with beside(watch.run()):
+            yield
+
+
 @contextmanager
 def _reloaded_on_hangup(watch: RulesWatch) -> Iterator[None]:
     loop = asyncio.get_running_loop()

@@ -26,6 +26,7 @@ class TelemetryPart:
     otlp: str = ""
     record_text: bool = False
     metrics: Metrics = field(default_factory=Metrics)
+    sampling: float = 1.0
 
     def tracing(self, service: str) -> Tracing:
         """The tracing of one service; an async context manager."""
@@ -34,6 +35,7 @@ class TelemetryPart:
             endpoint=self.otlp or None,
             instance_id=f"{service}-{os.getpid()}",
             capture_content=self.record_text,
+            sampling=self.sampling,
         )
 
     @asynccontextmanager

@@ -18,6 +18,8 @@ class MeshSection:
     express: str = "off"  # off, asked or on
     durability: str = "behind"  # or before-shown
     max_turns: int = 2_000
+    routers: str = "0"  # of the express lane in processes of their own; 0: one beside the orchestrator
+    allowed_origins: str = "local"  # of web pages, separated by commas; * for any, local for those of this machine
     insecure_listen: bool = False
 
 
@@ -28,7 +30,8 @@ class ServeSection:
     discovery: str = "127.0.0.1:9201"
     control_plane: str = "127.0.0.1:9202"
     orchestrator: str = "127.0.0.1:9203"
-    router: str = "127.0.0.1:9204"
+    router: str = "127.0.0.1:9204"  # for Envoy: of every router, separated by commas
+    routers_apart: bool = False
     traces: str = "127.0.0.1:4317"
 
 
@@ -47,6 +50,7 @@ class TelemetrySection:
 
     otlp_endpoint: str = ""
     record_text: bool = False
+    sampling: str = "1"  # the share of traces that is taken where no caller has decided
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def _instance_table(instances: Iterable[Instance], now: datetime) -> Table:
         registered = ago_text(each.registered_at, now) if each.registered_at > EPOCH_START else ""
         table.add_row(
             printable(each.instance_id),
-            printable(each.address),
+            printable(each.address) or "(not told)",
             each.state.value,
             f"{each.load.active_turns}{capacity}",
             str(each.lease.epoch),

@@ -85,6 +85,8 @@ class _OutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     """The call is transferred."""
     OUTCOME_SESSION_ENDED: _Outcome.ValueType  # 10
     """The session ends with this turn."""
+    OUTCOME_UNSEEN: _Outcome.ValueType  # 11
+    """The answer went from the agent straight to the caller, and the mesh did not see it. In the log only."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
     """How a turn ended."""
@@ -111,6 +113,8 @@ OUTCOME_TRANSFERRED: Outcome.ValueType  # 9
 """The call is transferred."""
 OUTCOME_SESSION_ENDED: Outcome.ValueType  # 10
 """The session ends with this turn."""
+OUTCOME_UNSEEN: Outcome.ValueType  # 11
+"""The answer went from the agent straight to the caller, and the mesh did not see it. In the log only."""
 global___Outcome = Outcome
 
 @typing.final

@@ -27,7 +27,7 @@ from lmos.agent.v1 import agent_event_pb2 as lmos_dot_agent_dot_v1_dot_agent__ev
 from lmos.agent.v1 import message_pb2 as lmos_dot_agent_dot_v1_dot_message__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/lmos/conversation/v1/conversation_service.proto\x12\x14lmos.conversation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flmos/agent/v1/agent_event.proto\x1a\x1blmos/agent/v1/message.proto\"\xc2\x01\n\x0c\x43onversation\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nturn_count\x18\x05 \x01(\x05\x12\x12\n\nlast_agent\x18\x06 \x01(\t\"\x8a\x02\n\x04Turn\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\'\n\x07request\x18\x02 \x01(\x0b\x32\x16.lmos.agent.v1.Message\x12)\n\tresponses\x18\x03 \x03(\x0b\x32\x16.lmos.agent.v1.Message\x12\'\n\x07outcome\x18\x04 \x01(\x0e\x32\x16.lmos.agent.v1.Outcome\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rlast_sequence\x18\x07 \x01(\x03\"1\n\x16GetConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\"S\n\x17GetConversationResponse\x12\x38\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\".lmos.conversation.v1.Conversation\"R\n\x10ListTurnsRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x11ListTurnsResponse\x12)\n\x05turns\x18\x01 \x03(\x0b\x32\x1a.lmos.conversation.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x11ResumeTurnRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x03\">\n\x12ResumeTurnResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.lmos.agent.v1.AgentEvent\"V\n\x11RecordTurnRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12(\n\x04turn\x18\x02 \x01(\x0b\x32\x1a.lmos.conversation.v1.Turn\"\x14\n\x12RecordTurnResponse2\xa7\x03\n\x13\x43onversationService\x12n\n\x0fGetConversation\x12,.lmos.conversation.v1.GetConversationRequest\x1a-.lmos.conversation.v1.GetConversationResponse\x12\\\n\tListTurns\x12&.lmos.conversation.v1.ListTurnsRequest\x1a\'.lmos.conversation.v1.ListTurnsResponse\x12\x61\n\nResumeTurn\x12\'.lmos.conversation.v1.ResumeTurnRequest\x1a(.lmos.conversation.v1.ResumeTurnResponse0\x01\x12_\n\nRecordTurn\x12\'.lmos.conversation.v1.RecordTurnRequest\x1a(.lmos.conversation.v1.RecordTurnResponseBg\n\x18org.lmos.conversation.v1P\x01ZIgithub.com/lmos-grpc/lmos-grpc/gen/go/lmos/conversation/v1;conversationv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/lmos/conversation/v1/conversation_service.proto\x12\x14lmos.conversation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flmos/agent/v1/agent_event.proto\x1a\x1blmos/agent/v1/message.proto\"\xc2\x01\n\x0c\x43onversation\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nturn_count\x18\x05 \x01(\x05\x12\x12\n\nlast_agent\x18\x06 \x01(\t\"\x9e\x02\n\x04Turn\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\'\n\x07request\x18\x02 \x01(\x0b\x32\x16.lmos.agent.v1.Message\x12)\n\tresponses\x18\x03 \x03(\x0b\x32\x16.lmos.agent.v1.Message\x12\'\n\x07outcome\x18\x04 \x01(\x0e\x32\x16.lmos.agent.v1.Outcome\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rlast_sequence\x18\x07 \x01(\x03\x12\x12\n\ncapability\x18\x08 \x01(\t\"1\n\x16GetConversationRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\"S\n\x17GetConversationResponse\x12\x38\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\".lmos.conversation.v1.Conversation\"R\n\x10ListTurnsRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x11ListTurnsResponse\x12)\n\x05turns\x18\x01 \x03(\x0b\x32\x1a.lmos.conversation.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x11ResumeTurnRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x03\">\n\x12ResumeTurnResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.lmos.agent.v1.AgentEvent\"V\n\x11RecordTurnRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12(\n\x04turn\x18\x02 \x01(\x0b\x32\x1a.lmos.conversation.v1.Turn\"\x14\n\x12RecordTurnResponse\"B\n\x16GetRoutingStateRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\"\xd2\x01\n\x17GetRoutingStateResponse\x12\x10\n\x08has_turn\x18\x01 \x01(\x08\x12\x12\n\nlast_agent\x18\x02 \x01(\t\x12\x17\n\x0flast_capability\x18\x03 \x01(\t\x12\x12\n\nturn_count\x18\x04 \x01(\x05\x12\x33\n\ropen_question\x18\x05 \x01(\x0b\x32\x1c.lmos.agent.v1.Clarification\x12\x14\n\x0c\x61sking_agent\x18\x06 \x01(\t\x12\x19\n\x11\x61sking_capability\x18\x07 \x01(\t2\x97\x04\n\x13\x43onversationService\x12n\n\x0fGetConversation\x12,.lmos.conversation.v1.GetConversationRequest\x1a-.lmos.conversation.v1.GetConversationResponse\x12\\\n\tListTurns\x12&.lmos.conversation.v1.ListTurnsRequest\x1a\'.lmos.conversation.v1.ListTurnsResponse\x12\x61\n\nResumeTurn\x12\'.lmos.conversation.v1.ResumeTurnRequest\x1a(.lmos.conversation.v1.ResumeTurnResponse0\x01\x12_\n\nRecordTurn\x12\'.lmos.conversation.v1.RecordTurnRequest\x1a(.lmos.conversation.v1.RecordTurnResponse\x12n\n\x0fGetRoutingState\x12,.lmos.conversation.v1.GetRoutingStateRequest\x1a-.lmos.conversation.v1.GetRoutingStateResponseBg\n\x18org.lmos.conversation.v1P\x01ZIgithub.com/lmos-grpc/lmos-grpc/gen/go/lmos/conversation/v1;conversationv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,23 +38,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONVERSATION']._serialized_start=169
   _globals['_CONVERSATION']._serialized_end=363
   _globals['_TURN']._serialized_start=366
-  _globals['_TURN']._serialized_end=632
-  _globals['_GETCONVERSATIONREQUEST']._serialized_start=634
-  _globals['_GETCONVERSATIONREQUEST']._serialized_end=683
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=685
-  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=768
-  _globals['_LISTTURNSREQUEST']._serialized_start=770
-  _globals['_LISTTURNSREQUEST']._serialized_end=852
-  _globals['_LISTTURNSRESPONSE']._serialized_start=854
-  _globals['_LISTTURNSRESPONSE']._serialized_end=941
-  _globals['_RESUMETURNREQUEST']._serialized_start=943
-  _globals['_RESUMETURNREQUEST']._serialized_end=1028
-  _globals['_RESUMETURNRESPONSE']._serialized_start=1030
-  _globals['_RESUMETURNRESPONSE']._serialized_end=1092
-  _globals['_RECORDTURNREQUEST']._serialized_start=1094
-  _globals['_RECORDTURNREQUEST']._serialized_end=1180
-  _globals['_RECORDTURNRESPONSE']._serialized_start=1182
-  _globals['_RECORDTURNRESPONSE']._serialized_end=1202
-  _globals['_CONVERSATIONSERVICE']._serialized_start=1205
-  _globals['_CONVERSATIONSERVICE']._serialized_end=1628
+  _globals['_TURN']._serialized_end=652
+  _globals['_GETCONVERSATIONREQUEST']._serialized_start=654
+  _globals['_GETCONVERSATIONREQUEST']._serialized_end=703
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_start=705
+  _globals['_GETCONVERSATIONRESPONSE']._serialized_end=788
+  _globals['_LISTTURNSREQUEST']._serialized_start=790
+  _globals['_LISTTURNSREQUEST']._serialized_end=872
+  _globals['_LISTTURNSRESPONSE']._serialized_start=874
+  _globals['_LISTTURNSRESPONSE']._serialized_end=961
+  _globals['_RESUMETURNREQUEST']._serialized_start=963
+  _globals['_RESUMETURNREQUEST']._serialized_end=1048
+  _globals['_RESUMETURNRESPONSE']._serialized_start=1050
+  _globals['_RESUMETURNRESPONSE']._serialized_end=1112
+  _globals['_RECORDTURNREQUEST']._serialized_start=1114
+  _globals['_RECORDTURNREQUEST']._serialized_end=1200
+  _globals['_RECORDTURNRESPONSE']._serialized_start=1202
+  _globals['_RECORDTURNRESPONSE']._serialized_end=1222
+  _globals['_GETROUTINGSTATEREQUEST']._serialized_start=1224
+  _globals['_GETROUTINGSTATEREQUEST']._serialized_end=1290
+  _globals['_GETROUTINGSTATERESPONSE']._serialized_start=1293
+  _globals['_GETROUTINGSTATERESPONSE']._serialized_end=1503
+  _globals['_CONVERSATIONSERVICE']._serialized_start=1506
+  _globals['_CONVERSATIONSERVICE']._serialized_end=2041
 # @@protoc_insertion_point(module_scope)

@@ -71,12 +71,15 @@ class Turn(google.protobuf.message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: builtins.int
+    CAPABILITY_FIELD_NUMBER: builtins.int
     turn_id: builtins.str
     """Identifier, unique within the conversation."""
     outcome: lmos.agent.v1.agent_event_pb2.Outcome.ValueType
     """How it ended. Unspecified: it runs."""
     last_sequence: builtins.int
     """The sequence number of its last event so far."""
+    capability: builtins.str
+    """The capability that it was for. Read by RecordTurn, not given by ListTurns."""
     @property
     def request(self) -> lmos.agent.v1.message_pb2.Message:
         """What the caller said."""
@@ -103,9 +106,10 @@ class Turn(google.protobuf.message.Message):
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         last_sequence: builtins.int = ...,
+        capability: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "request", b"request"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "last_sequence", b"last_sequence", "outcome", b"outcome", "request", b"request", "responses", b"responses", "turn_id", b"turn_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["capability", b"capability", "create_time", b"create_time", "end_time", b"end_time", "last_sequence", b"last_sequence", "outcome", b"outcome", "request", b"request", "responses", b"responses", "turn_id", b"turn_id"]) -> None: ...
 
 global___Turn = Turn
 
@@ -281,3 +285,70 @@ class RecordTurnResponse(google.protobuf.message.Message):
     ) -> None: ...
 
 global___RecordTurnResponse = RecordTurnResponse
+
+@typing.final
+class GetRoutingStateRequest(google.protobuf.message.Message):
+    """Asks what routing has to know before a turn."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: builtins.int
+    TURN_ID_FIELD_NUMBER: builtins.int
+    conversation_id: builtins.str
+    """The conversation."""
+    turn_id: builtins.str
+    """The turn that is to be routed."""
+    def __init__(
+        self,
+        *,
+        conversation_id: builtins.str = ...,
+        turn_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["conversation_id", b"conversation_id", "turn_id", b"turn_id"]) -> None: ...
+
+global___GetRoutingStateRequest = GetRoutingStateRequest
+
+@typing.final
+class GetRoutingStateResponse(google.protobuf.message.Message):
+    """Says what routing has to know before a turn."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HAS_TURN_FIELD_NUMBER: builtins.int
+    LAST_AGENT_FIELD_NUMBER: builtins.int
+    LAST_CAPABILITY_FIELD_NUMBER: builtins.int
+    TURN_COUNT_FIELD_NUMBER: builtins.int
+    OPEN_QUESTION_FIELD_NUMBER: builtins.int
+    ASKING_AGENT_FIELD_NUMBER: builtins.int
+    ASKING_CAPABILITY_FIELD_NUMBER: builtins.int
+    has_turn: builtins.bool
+    """Whether the log has that turn, which is then not to be run elsewhere. Nothing else is said of it."""
+    last_agent: builtins.str
+    """The agent that had the last turn."""
+    last_capability: builtins.str
+    """The capability that the last turn was for."""
+    turn_count: builtins.int
+    """How many turns ended."""
+    asking_agent: builtins.str
+    """The agent that asked it. Empty: the mesh."""
+    asking_capability: builtins.str
+    """The capability that asked it."""
+    @property
+    def open_question(self) -> lmos.agent.v1.agent_event_pb2.Clarification:
+        """The question that waits for its answer. Absent: there is none."""
+
+    def __init__(
+        self,
+        *,
+        has_turn: builtins.bool = ...,
+        last_agent: builtins.str = ...,
+        last_capability: builtins.str = ...,
+        turn_count: builtins.int = ...,
+        open_question: lmos.agent.v1.agent_event_pb2.Clarification | None = ...,
+        asking_agent: builtins.str = ...,
+        asking_capability: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["open_question", b"open_question"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["asking_agent", b"asking_agent", "asking_capability", b"asking_capability", "has_turn", b"has_turn", "last_agent", b"last_agent", "last_capability", b"last_capability", "open_question", b"open_question", "turn_count", b"turn_count"]) -> None: ...
+
+global___GetRoutingStateResponse = GetRoutingStateResponse

@@ -56,6 +56,11 @@ class ConversationServiceStub(object):
                 request_serializer=lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.RecordTurnRequest.SerializeToString,
                 response_deserializer=lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.RecordTurnResponse.FromString,
                 _registered_method=True)
+        self.GetRoutingState = channel.unary_unary(
+                '/lmos.conversation.v1.ConversationService/GetRoutingState',
+                request_serializer=lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.GetRoutingStateRequest.SerializeToString,
+                response_deserializer=lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.GetRoutingStateResponse.FromString,
+                _registered_method=True)
 
 
 class ConversationServiceServicer(object):
@@ -91,6 +96,13 @@ class ConversationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRoutingState(self, request, context):
+        """Says what routing has to know before a turn. For routers; not at the edge.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConversationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +125,11 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.RecordTurn,
                     request_deserializer=lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.RecordTurnRequest.FromString,
                     response_serializer=lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.RecordTurnResponse.SerializeToString,
+            ),
+            'GetRoutingState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRoutingState,
+                    request_deserializer=lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.GetRoutingStateRequest.FromString,
+                    response_serializer=lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.GetRoutingStateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -225,6 +242,33 @@ class ConversationService(object):
             '/lmos.conversation.v1.ConversationService/RecordTurn',
             lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.RecordTurnRequest.SerializeToString,
             lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.RecordTurnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRoutingState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lmos.conversation.v1.ConversationService/GetRoutingState',
+            lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.GetRoutingStateRequest.SerializeToString,
+            lmos_dot_conversation_dot_v1_dot_conversation__service__pb2.GetRoutingStateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,12 @@ class ConversationServiceStub:
     ]
     """Writes a turn that was run elsewhere, such as on the express lane. Idempotent per turn id."""
 
+    GetRoutingState: grpc.UnaryUnaryMultiCallable[
+        lmos.conversation.v1.conversation_service_pb2.GetRoutingStateRequest,
+        lmos.conversation.v1.conversation_service_pb2.GetRoutingStateResponse,
+    ]
+    """Says what routing has to know before a turn. For routers; not at the edge."""
+
 class ConversationServiceAsyncStub:
     """Every turn of a durable conversation, so that a caller can come back and lose nothing.
     All calls see only conversations of the tenant in the metadata `x-lmos-tenant`.
@@ -75,6 +81,12 @@ class ConversationServiceAsyncStub:
         lmos.conversation.v1.conversation_service_pb2.RecordTurnResponse,
     ]
     """Writes a turn that was run elsewhere, such as on the express lane. Idempotent per turn id."""
+
+    GetRoutingState: grpc.aio.UnaryUnaryMultiCallable[
+        lmos.conversation.v1.conversation_service_pb2.GetRoutingStateRequest,
+        lmos.conversation.v1.conversation_service_pb2.GetRoutingStateResponse,
+    ]
+    """Says what routing has to know before a turn. For routers; not at the edge."""
 
 class ConversationServiceServicer(metaclass=abc.ABCMeta):
     """Every turn of a durable conversation, so that a caller can come back and lose nothing.
@@ -112,5 +124,13 @@ class ConversationServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[lmos.conversation.v1.conversation_service_pb2.RecordTurnResponse, collections.abc.Awaitable[lmos.conversation.v1.conversation_service_pb2.RecordTurnResponse]]:
         """Writes a turn that was run elsewhere, such as on the express lane. Idempotent per turn id."""
+
+    @abc.abstractmethod
+    def GetRoutingState(
+        self,
+        request: lmos.conversation.v1.conversation_service_pb2.GetRoutingStateRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lmos.conversation.v1.conversation_service_pb2.GetRoutingStateResponse, collections.abc.Awaitable[lmos.conversation.v1.conversation_service_pb2.GetRoutingStateResponse]]:
+        """Says what routing has to know before a turn. For routers; not at the edge."""
 
 def add_ConversationServiceServicer_to_server(servicer: ConversationServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -111,6 +111,8 @@ const (
 	Outcome_OUTCOME_TRANSFERRED Outcome = 9
 	// The session ends with this turn.
 	Outcome_OUTCOME_SESSION_ENDED Outcome = 10
+	// The answer went from the agent straight to the caller, and the mesh did not see it. In the log only.
+	Outcome_OUTCOME_UNSEEN Outcome = 11
 )
 
 // Enum value maps for Outcome.
@@ -127,6 +129,7 @@ var (
 		8:  "OUTCOME_INTERRUPTED",
 		9:  "OUTCOME_TRANSFERRED",
 		10: "OUTCOME_SESSION_ENDED",
+		11: "OUTCOME_UNSEEN",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED":    0,
@@ -140,6 +143,7 @@ var (
 		"OUTCOME_INTERRUPTED":    8,
 		"OUTCOME_TRANSFERRED":    9,
 		"OUTCOME_SESSION_ENDED":  10,
+		"OUTCOME_UNSEEN":         11,
 	}
 )
 
@@ -1542,7 +1546,7 @@ const file_lmos_agent_v1_agent_event_proto_rawDesc = "" +
 	"\x17TOOL_CALL_STATE_STARTED\x10\x01\x12\x1d\n" +
 	"\x19TOOL_CALL_STATE_COMPLETED\x10\x02\x12\x1a\n" +
 	"\x16TOOL_CALL_STATE_FAILED\x10\x03\x12\x1d\n" +
-	"\x19TOOL_CALL_STATE_REQUESTED\x10\x04*\x92\x02\n" +
+	"\x19TOOL_CALL_STATE_REQUESTED\x10\x04*\xa6\x02\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_COMPLETED\x10\x01\x12\x13\n" +
@@ -1555,7 +1559,8 @@ const file_lmos_agent_v1_agent_event_proto_rawDesc = "" +
 	"\x13OUTCOME_INTERRUPTED\x10\b\x12\x17\n" +
 	"\x13OUTCOME_TRANSFERRED\x10\t\x12\x19\n" +
 	"\x15OUTCOME_SESSION_ENDED\x10\n" +
-	"BR\n" +
+	"\x12\x12\n" +
+	"\x0eOUTCOME_UNSEEN\x10\vBR\n" +
 	"\x11org.lmos.agent.v1P\x01Z;github.com/lmos-grpc/lmos-grpc/gen/go/lmos/agent/v1;agentv1b\x06proto3"
 
 var (

@@ -132,7 +132,9 @@ type Turn struct {
 	// When it ended. Absent: it runs.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// The sequence number of its last event so far.
-	LastSequence  int64 `protobuf:"varint,7,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
+	LastSequence int64 `protobuf:"varint,7,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
+	// The capability that it was for. Read by RecordTurn, not given by ListTurns.
+	Capability    string `protobuf:"bytes,8,opt,name=capability,proto3" json:"capability,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -214,6 +216,13 @@ func (x *Turn) GetLastSequence() int64 {
 		return x.LastSequence
 	}
 	return 0
+}
+
+func (x *Turn) GetCapability() string {
+	if x != nil {
+		return x.Capability
+	}
+	return ""
 }
 
 // Asks for a conversation.
@@ -629,6 +638,161 @@ func (*RecordTurnResponse) Descriptor() ([]byte, []int) {
 	return file_lmos_conversation_v1_conversation_service_proto_rawDescGZIP(), []int{9}
 }
 
+// Asks what routing has to know before a turn.
+type GetRoutingStateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The conversation.
+	ConversationId string `protobuf:"bytes,1,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
+	// The turn that is to be routed.
+	TurnId        string `protobuf:"bytes,2,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRoutingStateRequest) Reset() {
+	*x = GetRoutingStateRequest{}
+	mi := &file_lmos_conversation_v1_conversation_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRoutingStateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRoutingStateRequest) ProtoMessage() {}
+
+func (x *GetRoutingStateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lmos_conversation_v1_conversation_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRoutingStateRequest.ProtoReflect.Descriptor instead.
+func (*GetRoutingStateRequest) Descriptor() ([]byte, []int) {
+	return file_lmos_conversation_v1_conversation_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetRoutingStateRequest) GetConversationId() string {
+	if x != nil {
+		return x.ConversationId
+	}
+	return ""
+}
+
+func (x *GetRoutingStateRequest) GetTurnId() string {
+	if x != nil {
+		return x.TurnId
+	}
+	return ""
+}
+
+// Says what routing has to know before a turn.
+type GetRoutingStateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the log has that turn, which is then not to be run elsewhere. Nothing else is said of it.
+	HasTurn bool `protobuf:"varint,1,opt,name=has_turn,json=hasTurn,proto3" json:"has_turn,omitempty"`
+	// The agent that had the last turn.
+	LastAgent string `protobuf:"bytes,2,opt,name=last_agent,json=lastAgent,proto3" json:"last_agent,omitempty"`
+	// The capability that the last turn was for.
+	LastCapability string `protobuf:"bytes,3,opt,name=last_capability,json=lastCapability,proto3" json:"last_capability,omitempty"`
+	// How many turns ended.
+	TurnCount int32 `protobuf:"varint,4,opt,name=turn_count,json=turnCount,proto3" json:"turn_count,omitempty"`
+	// The question that waits for its answer. Absent: there is none.
+	OpenQuestion *v1.Clarification `protobuf:"bytes,5,opt,name=open_question,json=openQuestion,proto3" json:"open_question,omitempty"`
+	// The agent that asked it. Empty: the mesh.
+	AskingAgent string `protobuf:"bytes,6,opt,name=asking_agent,json=askingAgent,proto3" json:"asking_agent,omitempty"`
+	// The capability that asked it.
+	AskingCapability string `protobuf:"bytes,7,opt,name=asking_capability,json=askingCapability,proto3" json:"asking_capability,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *GetRoutingStateResponse) Reset() {
+	*x = GetRoutingStateResponse{}
+	mi := &file_lmos_conversation_v1_conversation_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRoutingStateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRoutingStateResponse) ProtoMessage() {}
+
+func (x *GetRoutingStateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lmos_conversation_v1_conversation_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRoutingStateResponse.ProtoReflect.Descriptor instead.
+func (*GetRoutingStateResponse) Descriptor() ([]byte, []int) {
+	return file_lmos_conversation_v1_conversation_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetRoutingStateResponse) GetHasTurn() bool {
+	if x != nil {
+		return x.HasTurn
+	}
+	return false
+}
+
+func (x *GetRoutingStateResponse) GetLastAgent() string {
+	if x != nil {
+		return x.LastAgent
+	}
+	return ""
+}
+
+func (x *GetRoutingStateResponse) GetLastCapability() string {
+	if x != nil {
+		return x.LastCapability
+	}
+	return ""
+}
+
+func (x *GetRoutingStateResponse) GetTurnCount() int32 {
+	if x != nil {
+		return x.TurnCount
+	}
+	return 0
+}
+
+func (x *GetRoutingStateResponse) GetOpenQuestion() *v1.Clarification {
+	if x != nil {
+		return x.OpenQuestion
+	}
+	return nil
+}
+
+func (x *GetRoutingStateResponse) GetAskingAgent() string {
+	if x != nil {
+		return x.AskingAgent
+	}
+	return ""
+}
+
+func (x *GetRoutingStateResponse) GetAskingCapability() string {
+	if x != nil {
+		return x.AskingCapability
+	}
+	return ""
+}
+
 var File_lmos_conversation_v1_conversation_service_proto protoreflect.FileDescriptor
 
 const file_lmos_conversation_v1_conversation_service_proto_rawDesc = "" +
@@ -644,7 +808,7 @@ const file_lmos_conversation_v1_conversation_service_proto_rawDesc = "" +
 	"\n" +
 	"turn_count\x18\x05 \x01(\x05R\tturnCount\x12\x1d\n" +
 	"\n" +
-	"last_agent\x18\x06 \x01(\tR\tlastAgent\"\xd2\x02\n" +
+	"last_agent\x18\x06 \x01(\tR\tlastAgent\"\xf2\x02\n" +
 	"\x04Turn\x12\x17\n" +
 	"\aturn_id\x18\x01 \x01(\tR\x06turnId\x120\n" +
 	"\arequest\x18\x02 \x01(\v2\x16.lmos.agent.v1.MessageR\arequest\x124\n" +
@@ -653,7 +817,10 @@ const file_lmos_conversation_v1_conversation_service_proto_rawDesc = "" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x125\n" +
 	"\bend_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12#\n" +
-	"\rlast_sequence\x18\a \x01(\x03R\flastSequence\"A\n" +
+	"\rlast_sequence\x18\a \x01(\x03R\flastSequence\x12\x1e\n" +
+	"\n" +
+	"capability\x18\b \x01(\tR\n" +
+	"capability\"A\n" +
 	"\x16GetConversationRequest\x12'\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\"a\n" +
 	"\x17GetConversationResponse\x12F\n" +
@@ -675,14 +842,28 @@ const file_lmos_conversation_v1_conversation_service_proto_rawDesc = "" +
 	"\x11RecordTurnRequest\x12'\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\x12.\n" +
 	"\x04turn\x18\x02 \x01(\v2\x1a.lmos.conversation.v1.TurnR\x04turn\"\x14\n" +
-	"\x12RecordTurnResponse2\xa7\x03\n" +
+	"\x12RecordTurnResponse\"Z\n" +
+	"\x16GetRoutingStateRequest\x12'\n" +
+	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\x12\x17\n" +
+	"\aturn_id\x18\x02 \x01(\tR\x06turnId\"\xae\x02\n" +
+	"\x17GetRoutingStateResponse\x12\x19\n" +
+	"\bhas_turn\x18\x01 \x01(\bR\ahasTurn\x12\x1d\n" +
+	"\n" +
+	"last_agent\x18\x02 \x01(\tR\tlastAgent\x12'\n" +
+	"\x0flast_capability\x18\x03 \x01(\tR\x0elastCapability\x12\x1d\n" +
+	"\n" +
+	"turn_count\x18\x04 \x01(\x05R\tturnCount\x12A\n" +
+	"\ropen_question\x18\x05 \x01(\v2\x1c.lmos.agent.v1.ClarificationR\fopenQuestion\x12!\n" +
+	"\fasking_agent\x18\x06 \x01(\tR\vaskingAgent\x12+\n" +
+	"\x11asking_capability\x18\a \x01(\tR\x10askingCapability2\x97\x04\n" +
 	"\x13ConversationService\x12n\n" +
 	"\x0fGetConversation\x12,.lmos.conversation.v1.GetConversationRequest\x1a-.lmos.conversation.v1.GetConversationResponse\x12\\\n" +
 	"\tListTurns\x12&.lmos.conversation.v1.ListTurnsRequest\x1a'.lmos.conversation.v1.ListTurnsResponse\x12a\n" +
 	"\n" +
 	"ResumeTurn\x12'.lmos.conversation.v1.ResumeTurnRequest\x1a(.lmos.conversation.v1.ResumeTurnResponse0\x01\x12_\n" +
 	"\n" +
-	"RecordTurn\x12'.lmos.conversation.v1.RecordTurnRequest\x1a(.lmos.conversation.v1.RecordTurnResponseBg\n" +
+	"RecordTurn\x12'.lmos.conversation.v1.RecordTurnRequest\x1a(.lmos.conversation.v1.RecordTurnResponse\x12n\n" +
+	"\x0fGetRoutingState\x12,.lmos.conversation.v1.GetRoutingStateRequest\x1a-.lmos.conversation.v1.GetRoutingStateResponseBg\n" +
 	"\x18org.lmos.conversation.v1P\x01ZIgithub.com/lmos-grpc/lmos-grpc/gen/go/lmos/conversation/v1;conversationv1b\x06proto3"
 
 var (
@@ -697,7 +878,7 @@ func file_lmos_conversation_v1_conversation_service_proto_rawDescGZIP() []byte {
 	return file_lmos_conversation_v1_conversation_service_proto_rawDescData
 }
 
-var file_lmos_conversation_v1_conversation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_lmos_conversation_v1_conversation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_lmos_conversation_v1_conversation_service_proto_goTypes = []any{
 	(*Conversation)(nil),            // 0: lmos.conversation.v1.Conversation
 	(*Turn)(nil),                    // 1: lmos.conversation.v1.Turn
@@ -709,36 +890,42 @@ var file_lmos_conversation_v1_conversation_service_proto_goTypes = []any{
 	(*ResumeTurnResponse)(nil),      // 7: lmos.conversation.v1.ResumeTurnResponse
 	(*RecordTurnRequest)(nil),       // 8: lmos.conversation.v1.RecordTurnRequest
 	(*RecordTurnResponse)(nil),      // 9: lmos.conversation.v1.RecordTurnResponse
-	(*timestamppb.Timestamp)(nil),   // 10: google.protobuf.Timestamp
-	(*v1.Message)(nil),              // 11: lmos.agent.v1.Message
-	(v1.Outcome)(0),                 // 12: lmos.agent.v1.Outcome
-	(*v1.AgentEvent)(nil),           // 13: lmos.agent.v1.AgentEvent
+	(*GetRoutingStateRequest)(nil),  // 10: lmos.conversation.v1.GetRoutingStateRequest
+	(*GetRoutingStateResponse)(nil), // 11: lmos.conversation.v1.GetRoutingStateResponse
+	(*timestamppb.Timestamp)(nil),   // 12: google.protobuf.Timestamp
+	(*v1.Message)(nil),              // 13: lmos.agent.v1.Message
+	(v1.Outcome)(0),                 // 14: lmos.agent.v1.Outcome
+	(*v1.AgentEvent)(nil),           // 15: lmos.agent.v1.AgentEvent
+	(*v1.Clarification)(nil),        // 16: lmos.agent.v1.Clarification
 }
 var file_lmos_conversation_v1_conversation_service_proto_depIdxs = []int32{
-	10, // 0: lmos.conversation.v1.Conversation.create_time:type_name -> google.protobuf.Timestamp
-	10, // 1: lmos.conversation.v1.Conversation.update_time:type_name -> google.protobuf.Timestamp
-	11, // 2: lmos.conversation.v1.Turn.request:type_name -> lmos.agent.v1.Message
-	11, // 3: lmos.conversation.v1.Turn.responses:type_name -> lmos.agent.v1.Message
-	12, // 4: lmos.conversation.v1.Turn.outcome:type_name -> lmos.agent.v1.Outcome
-	10, // 5: lmos.conversation.v1.Turn.create_time:type_name -> google.protobuf.Timestamp
-	10, // 6: lmos.conversation.v1.Turn.end_time:type_name -> google.protobuf.Timestamp
+	12, // 0: lmos.conversation.v1.Conversation.create_time:type_name -> google.protobuf.Timestamp
+	12, // 1: lmos.conversation.v1.Conversation.update_time:type_name -> google.protobuf.Timestamp
+	13, // 2: lmos.conversation.v1.Turn.request:type_name -> lmos.agent.v1.Message
+	13, // 3: lmos.conversation.v1.Turn.responses:type_name -> lmos.agent.v1.Message
+	14, // 4: lmos.conversation.v1.Turn.outcome:type_name -> lmos.agent.v1.Outcome
+	12, // 5: lmos.conversation.v1.Turn.create_time:type_name -> google.protobuf.Timestamp
+	12, // 6: lmos.conversation.v1.Turn.end_time:type_name -> google.protobuf.Timestamp
 	0,  // 7: lmos.conversation.v1.GetConversationResponse.conversation:type_name -> lmos.conversation.v1.Conversation
 	1,  // 8: lmos.conversation.v1.ListTurnsResponse.turns:type_name -> lmos.conversation.v1.Turn
-	13, // 9: lmos.conversation.v1.ResumeTurnResponse.event:type_name -> lmos.agent.v1.AgentEvent
+	15, // 9: lmos.conversation.v1.ResumeTurnResponse.event:type_name -> lmos.agent.v1.AgentEvent
 	1,  // 10: lmos.conversation.v1.RecordTurnRequest.turn:type_name -> lmos.conversation.v1.Turn
-	2,  // 11: lmos.conversation.v1.ConversationService.GetConversation:input_type -> lmos.conversation.v1.GetConversationRequest
-	4,  // 12: lmos.conversation.v1.ConversationService.ListTurns:input_type -> lmos.conversation.v1.ListTurnsRequest
-	6,  // 13: lmos.conversation.v1.ConversationService.ResumeTurn:input_type -> lmos.conversation.v1.ResumeTurnRequest
-	8,  // 14: lmos.conversation.v1.ConversationService.RecordTurn:input_type -> lmos.conversation.v1.RecordTurnRequest
-	3,  // 15: lmos.conversation.v1.ConversationService.GetConversation:output_type -> lmos.conversation.v1.GetConversationResponse
-	5,  // 16: lmos.conversation.v1.ConversationService.ListTurns:output_type -> lmos.conversation.v1.ListTurnsResponse
-	7,  // 17: lmos.conversation.v1.ConversationService.ResumeTurn:output_type -> lmos.conversation.v1.ResumeTurnResponse
-	9,  // 18: lmos.conversation.v1.ConversationService.RecordTurn:output_type -> lmos.conversation.v1.RecordTurnResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	16, // 11: lmos.conversation.v1.GetRoutingStateResponse.open_question:type_name -> lmos.agent.v1.Clarification
+	2,  // 12: lmos.conversation.v1.ConversationService.GetConversation:input_type -> lmos.conversation.v1.GetConversationRequest
+	4,  // 13: lmos.conversation.v1.ConversationService.ListTurns:input_type -> lmos.conversation.v1.ListTurnsRequest
+	6,  // 14: lmos.conversation.v1.ConversationService.ResumeTurn:input_type -> lmos.conversation.v1.ResumeTurnRequest
+	8,  // 15: lmos.conversation.v1.ConversationService.RecordTurn:input_type -> lmos.conversation.v1.RecordTurnRequest
+	10, // 16: lmos.conversation.v1.ConversationService.GetRoutingState:input_type -> lmos.conversation.v1.GetRoutingStateRequest
+	3,  // 17: lmos.conversation.v1.ConversationService.GetConversation:output_type -> lmos.conversation.v1.GetConversationResponse
+	5,  // 18: lmos.conversation.v1.ConversationService.ListTurns:output_type -> lmos.conversation.v1.ListTurnsResponse
+	7,  // 19: lmos.conversation.v1.ConversationService.ResumeTurn:output_type -> lmos.conversation.v1.ResumeTurnResponse
+	9,  // 20: lmos.conversation.v1.ConversationService.RecordTurn:output_type -> lmos.conversation.v1.RecordTurnResponse
+	11, // 21: lmos.conversation.v1.ConversationService.GetRoutingState:output_type -> lmos.conversation.v1.GetRoutingStateResponse
+	17, // [17:22] is the sub-list for method output_type
+	12, // [12:17] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_lmos_conversation_v1_conversation_service_proto_init() }
@@ -752,7 +939,7 @@ func file_lmos_conversation_v1_conversation_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lmos_conversation_v1_conversation_service_proto_rawDesc), len(file_lmos_conversation_v1_conversation_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	ConversationService_ListTurns_FullMethodName       = "/lmos.conversation.v1.ConversationService/ListTurns"
 	ConversationService_ResumeTurn_FullMethodName      = "/lmos.conversation.v1.ConversationService/ResumeTurn"
 	ConversationService_RecordTurn_FullMethodName      = "/lmos.conversation.v1.ConversationService/RecordTurn"
+	ConversationService_GetRoutingState_FullMethodName = "/lmos.conversation.v1.ConversationService/GetRoutingState"
 )
 
 // ConversationServiceClient is the client API for ConversationService service.
@@ -42,6 +43,8 @@ type ConversationServiceClient interface {
 	ResumeTurn(ctx context.Context, in *ResumeTurnRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ResumeTurnResponse], error)
 	// Writes a turn that was run elsewhere, such as on the express lane. Idempotent per turn id.
 	RecordTurn(ctx context.Context, in *RecordTurnRequest, opts ...grpc.CallOption) (*RecordTurnResponse, error)
+	// Says what routing has to know before a turn. For routers; not at the edge.
+	GetRoutingState(ctx context.Context, in *GetRoutingStateRequest, opts ...grpc.CallOption) (*GetRoutingStateResponse, error)
 }
 
 type conversationServiceClient struct {
@@ -101,6 +104,16 @@ func (c *conversationServiceClient) RecordTurn(ctx context.Context, in *RecordTu
 	return out, nil
 }
 
+func (c *conversationServiceClient) GetRoutingState(ctx context.Context, in *GetRoutingStateRequest, opts ...grpc.CallOption) (*GetRoutingStateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRoutingStateResponse)
+	err := c.cc.Invoke(ctx, ConversationService_GetRoutingState_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ConversationServiceServer is the server API for ConversationService service.
 // All implementations must embed UnimplementedConversationServiceServer
 // for forward compatibility.
@@ -116,6 +129,8 @@ type ConversationServiceServer interface {
 	ResumeTurn(*ResumeTurnRequest, grpc.ServerStreamingServer[ResumeTurnResponse]) error
 	// Writes a turn that was run elsewhere, such as on the express lane. Idempotent per turn id.
 	RecordTurn(context.Context, *RecordTurnRequest) (*RecordTurnResponse, error)
+	// Says what routing has to know before a turn. For routers; not at the edge.
+	GetRoutingState(context.Context, *GetRoutingStateRequest) (*GetRoutingStateResponse, error)
 	mustEmbedUnimplementedConversationServiceServer()
 }
 
@@ -137,6 +152,9 @@ func (UnimplementedConversationServiceServer) ResumeTurn(*ResumeTurnRequest, grp
 }
 func (UnimplementedConversationServiceServer) RecordTurn(context.Context, *RecordTurnRequest) (*RecordTurnResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RecordTurn not implemented")
+}
+func (UnimplementedConversationServiceServer) GetRoutingState(context.Context, *GetRoutingStateRequest) (*GetRoutingStateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRoutingState not implemented")
 }
 func (UnimplementedConversationServiceServer) mustEmbedUnimplementedConversationServiceServer() {}
 func (UnimplementedConversationServiceServer) testEmbeddedByValue()                             {}
@@ -224,6 +242,24 @@ func _ConversationService_RecordTurn_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConversationService_GetRoutingState_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRoutingStateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConversationServiceServer).GetRoutingState(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConversationService_GetRoutingState_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConversationServiceServer).GetRoutingState(ctx, req.(*GetRoutingStateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ConversationService_ServiceDesc is the grpc.ServiceDesc for ConversationService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -242,6 +278,10 @@ var ConversationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RecordTurn",
 			Handler:    _ConversationService_RecordTurn_Handler,
+		},
+		{
+			MethodName: "GetRoutingState",
+			Handler:    _ConversationService_GetRoutingState_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lmos_grpc.rpc import Transport, choose_transport
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def pytest_configure() -> None:
+    """The whole suite runs on either transport: `LMOS_TRANSPORT=http2 pytest`."""
+    choose_transport(Transport(os.environ.get("LMOS_TRANSPORT") or Transport.GRPCIO))
 
 
 @pytest.fixture(autouse=True)

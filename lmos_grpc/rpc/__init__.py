@@ -15,6 +15,7 @@ from lmos_grpc.rpc.metadata import (
     context_to_metadata,
 )
 from lmos_grpc.rpc.server import RunningServer, serve
+from lmos_grpc.rpc.transport import Transport, choose_transport, chosen_transport, transport_named
 from lmos_grpc.rpc.writing import write
 
 __all__ = [
@@ -26,8 +27,11 @@ __all__ = [
     "VISITED_HEADER",
     "ErrorMappingInterceptor",
     "RunningServer",
+    "Transport",
     "calling",
     "child_timeout",
+    "choose_transport",
+    "chosen_transport",
     "context_from_metadata",
     "context_to_metadata",
     "error_from_call",
@@ -35,5 +39,6 @@ __all__ = [
     "require_safe_address",
     "serve",
     "time_left",
+    "transport_named",
     "write",
 ]

@@ -15,6 +15,7 @@ VARIABLES = {
     "LMOS_STATE": "mesh.state",
     "LMOS_FALLBACK_AGENT": "mesh.fallback_agent",
     "LMOS_EXPRESS": "mesh.express",
+    "LMOS_TRANSPORT": "mesh.transport",
     "LMOS_INSECURE_LISTEN": "mesh.insecure_listen",
     "LMOS_TENANT": "caller.tenant",
     "LMOS_CHANNEL": "caller.channel",

@@ -16,6 +16,7 @@ class MeshSection:
     state: Path = Path("~/.local/state/lmos")
     fallback_agent: str = ""
     express: str = "off"  # off, asked or on
+    transport: str = "grpcio"  # grpcio or http2
     insecure_listen: bool = False
 
 

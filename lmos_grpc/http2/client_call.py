@@ -1,0 +1,520 @@
+"""One call as its caller sees it: the interface of grpc.aio's four kinds of call, on a stream of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+import grpc.aio
+
+from lmos_grpc.http2 import frames as h2
+from lmos_grpc.http2.frames import StreamFaultError
+from lmos_grpc.http2.header_encoding import encode_block, encode_field
+from lmos_grpc.http2.metadata import decode_text, encode_timeout, metadata_of
+from lmos_grpc.http2.status import code_of_http, code_of_number, code_of_reset
+from lmos_grpc.http2.stream import Stream, wait_in, wake_all
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator, Iterable
+
+    from lmos_grpc.http2.client_connection import ClientConnection
+    from lmos_grpc.http2.metadata import Field
+
+_LOG = logging.getLogger(__name__)
+_CANCELLED: Final = "Locally cancelled by application!"
+_INFORMATIONAL: Final = range(100, 200)
+
+
+class ClientCall(Stream):
+    """A call from its first header to its status. The channel opens it when a connection has room."""
+
+    __slots__ = (
+        "_ask",
+        "_callbacks",
+        "_cancelled",
+        "_code",
+        "_deadline",
+        "_deserialize",
+        "_details",
+        "_fault",
+        "_head",
+        "_initial",
+        "_loop",
+        "_on_message",
+        "_poller",
+        "_responses",
+        "_serialize",
+        "_started",
+        "_timer",
+        "_trailing",
+        "_waiters",
+        "wait_for_ready",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        head: bytes,
+        serialize: Callable[[Any], bytes] | None,
+        deserialize: Callable[[bytes], Any] | None,
+        *,
+        timeout: float | None,
+        wait_for_ready: bool,
+        max_message_bytes: int,
+    ) -> None:
+        super().__init__(max_message_bytes)
+        self._loop = loop
+        self._head = head
+        self._serialize = serialize
+        self._deserialize = deserialize
+        self.wait_for_ready = wait_for_ready
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._timer: asyncio.TimerHandle | None = None
+        self._initial: list[Field] | None = None
+        self._trailing: list[Field] = []
+        self._code: grpc.StatusCode | None = None
+        self._details = ""
+        self._cancelled = False
+        self._fault: Exception | None = None
+        self._started = False
+        self._callbacks: list[Callable[[Any], None]] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._poller: asyncio.Task[None] | None = None
+        self._responses: AsyncIterator[Any] | None = None
+        self._on_message: Callable[[bytes], None] | None = None
+        if timeout is not None:
+            self._timer = loop.call_later(max(timeout, 0), self._deadline_passed)
+
+    # What the channel and the connection tell.
+
+    def open_on(self, connection: ClientConnection) -> None:
+        """A connection has room for the call."""
+        self._started = True
+        head = self._head
+        if self._deadline is not None:
+            head += encode_field(b"grpc-timeout", encode_timeout(max(self._deadline - time.monotonic(), 0)))
+        connection.open(self, head)
+        wake_all(self._waiters)
+
+    def headers_came(self, fields: list[Field]) -> None:
+        """The head of the response, or its trailers."""
+        if self._initial is None:
+            self._head_came(fields)
+        elif self.remote_ended:
+            self._trailers_came(fields)
+        else:
+            raise StreamFaultError(h2.PROTOCOL_ERROR, "a second header block that does not end the stream")
+
+    def _head_came(self, fields: list[Field]) -> None:
+        said = dict(fields)
+        status = said.get(b":status", b"")
+        number = int(status) if status.isdigit() else 0
+        if number in _INFORMATIONAL:
+            return
+        self._initial = fields
+        self.encoding = said.get(b"grpc-encoding", b"")
+        if b"grpc-status" in said and self.remote_ended:
+            # The answer is its trailers.
+            self._initial = []
+            self._trailers_came(fields)
+        elif number != _HTTP_OK:
+            self._refused(code_of_http(number), f"the server answered with HTTP status {number}")
+        elif not said.get(b"content-type", b"").startswith(b"application/grpc"):
+            kind = said.get(b"content-type", b"").decode("latin-1")
+            self._refused(grpc.StatusCode.UNKNOWN, f"the server answered with content type {kind!r}, which is not gRPC")
+        else:
+            wake_all(self._waiters)
+
+    def _trailers_came(self, fields: list[Field]) -> None:
+        self._trailing = fields
+        said = dict(fields)
+        if self.cut_short:
+            self._complete(grpc.StatusCode.INTERNAL, "the response ends in the middle of a message")
+        elif b"grpc-status" in said:
+            self._complete(code_of_number(said[b"grpc-status"]), decode_text(said.get(b"grpc-message", b"")))
+        else:
+            self._complete(grpc.StatusCode.UNKNOWN, "the response ends without a status")
+        if not self.ended:
+            self._let_go(h2.NO_ERROR)
+
+    def _refused(self, code: grpc.StatusCode, details: str) -> None:
+        self._complete(code, details)
+        self._let_go(h2.CANCEL)
+
+    def end_came(self) -> None:
+        """The response is over; by now it should have a status."""
+        self._complete(grpc.StatusCode.INTERNAL, "the response ends without a status")
+        if not self.ended:
+            self._let_go(h2.CANCEL)
+
+    def reset_came(self, code: int) -> None:
+        """The server broke the call off."""
+        if self._time_is_over():
+            self._complete(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        else:
+            self._complete(code_of_reset(code), f"the stream was reset with HTTP/2 error code {code}")
+
+    def connection_lost(self, reason: str) -> None:
+        """The server is away."""
+        self._complete(grpc.StatusCode.UNAVAILABLE, reason)
+
+    def message_refused(self, code: grpc.StatusCode, reason: str) -> None:
+        """A message is too large or cannot be decompressed."""
+        self._refused(code, reason)
+
+    def failed(self, code: grpc.StatusCode, reason: str) -> None:
+        """The call was never sent."""
+        self._complete(code, reason)
+
+    def cut_off(self, reason: str) -> None:
+        """The channel is closed."""
+        if self._code is None:
+            self._cancelled = True
+            self._complete(grpc.StatusCode.CANCELLED, reason)
+            self._let_go(h2.CANCEL)
+
+    def _time_is_over(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _deadline_passed(self) -> None:
+        self._complete(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        self._let_go(h2.CANCEL)
+
+    def _complete(self, code: grpc.StatusCode, details: str) -> None:
+        if self._code is not None:
+            return
+        self._code, self._details = code, details
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._poller is not None:
+            self._poller.cancel()
+        self.no_more()
+        wake_all(self._waiters)
+        wake_all(self._writers)
+        for callback in self._callbacks:
+            callback(self)
+        self._callbacks = []
+
+    def _let_go(self, code: int) -> None:
+        if self.connection is not None:
+            self.connection.reset(self, code)
+
+    # What every kind of call has.
+
+    def cancel(self) -> bool:
+        """Ends the call; false when it was over."""
+        if self._code is not None:
+            return False
+        self._cancelled = True
+        self.messages.clear()
+        self._complete(grpc.StatusCode.CANCELLED, _CANCELLED)
+        self._let_go(h2.CANCEL)
+        return True
+
+    def cancelled(self) -> bool:
+        """Whether the call ended as cancelled."""
+        return self._code is grpc.StatusCode.CANCELLED
+
+    def done(self) -> bool:
+        """Whether the call has a status."""
+        return self._code is not None
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Calls back when the call is over; at once if it is."""
+        if self._code is not None:
+            callback(self)
+        else:
+            self._callbacks.append(callback)
+
+    def time_remaining(self) -> Any:
+        """Seconds until the deadline; None without one."""
+        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+
+    async def initial_metadata(self) -> grpc.aio.Metadata:
+        """The metadata before the first response."""
+        while self._initial is None and self._code is None:
+            await wait_in(self._waiters)
+        return grpc.aio.Metadata(*metadata_of(self._initial or ()))
+
+    async def trailing_metadata(self) -> grpc.aio.Metadata:
+        """The metadata with the status."""
+        await self._over()
+        return grpc.aio.Metadata(*metadata_of(self._trailing))
+
+    async def code(self) -> grpc.StatusCode:
+        """The code of the status."""
+        await self._over()
+        return self._code or grpc.StatusCode.UNKNOWN
+
+    async def details(self) -> str:
+        """The text of the status."""
+        await self._over()
+        return self._details
+
+    async def debug_error_string(self) -> str:
+        """The text of the status: there is nothing more to tell."""
+        return await self.details()
+
+    async def wait_for_connection(self) -> None:
+        """Waits until the call was sent.
+
+        Raises:
+            AioRpcError: it could not be.
+        """
+        while not self._started and self._code is None:
+            await wait_in(self._waiters)
+        if self._code is not None:
+            self._raise_for_status()
+
+    async def _over(self) -> None:
+        while self._code is None:
+            await wait_in(self._waiters)
+
+    def _raise_for_status(self) -> None:
+        if self._cancelled:
+            raise asyncio.CancelledError
+        if self._fault is not None:
+            raise self._fault
+        if self._code is not grpc.StatusCode.OK:
+            raise self._error()
+
+    def _error(self) -> grpc.aio.AioRpcError:
+        return grpc.aio.AioRpcError(
+            self._code or grpc.StatusCode.UNKNOWN,
+            grpc.aio.Metadata(*metadata_of(self._initial or ())),
+            grpc.aio.Metadata(*metadata_of(self._trailing)),
+            details=self._details,
+            debug_error_string=self._details,
+        )
+
+    def _read_message(self) -> Any:
+        raw = self.take()
+        if self._deserialize is None:
+            return raw
+        try:
+            return self._deserialize(raw)
+        except Exception:  # like grpc.aio, which gives None for bytes that are no message of the type
+            _LOG.exception("a response cannot be read")
+            return None
+
+    # One request.
+
+    def send_only(self, request: Any) -> None:
+        """Sends the one request of the call."""
+        self._send_request(self._serialize(request) if self._serialize else request)
+        self.end()
+
+    def _send_request(self, raw: bytes) -> None:
+        if len(raw) > self._limit:
+            reason = f"Sent message larger than max ({len(raw)} vs. {self._limit})"
+            self._complete(grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
+            self._let_go(h2.CANCEL)
+            return
+        self.send(raw)
+
+    # One response.
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._response().__await__()
+
+    async def _response(self) -> Any:
+        try:
+            await self._over()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        self._raise_for_status()
+        if len(self.messages) != 1:
+            self._code = grpc.StatusCode.UNIMPLEMENTED
+            self._details = f"the method gives one response, and {len(self.messages)} came"
+            raise self._error()
+        return self._read_message()
+
+    # Many responses.
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        if self._responses is None:
+            self._responses = _Responses(self)
+        return self._responses
+
+    async def read(self) -> Any:
+        """The next response; EOF after the last.
+
+        Raises:
+            AioRpcError: the call failed.
+        """
+        if self.messages or await self._more_or_cancel():
+            return self._read_message()
+        await self._over()
+        self._raise_for_status()
+        return grpc.aio.EOF
+
+    async def _more_or_cancel(self) -> bool:
+        try:
+            return await self.more()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    # Many requests.
+
+    def send_all(self, requests: AsyncIterable[Any] | Iterable[Any]) -> None:
+        """Sends what the iterator gives, in a task that the call owns."""
+        self._poller = self._loop.create_task(self._poll(requests))
+
+    async def _poll(self, requests: AsyncIterable[Any] | Iterable[Any]) -> None:
+        try:
+            if isinstance(requests, AsyncIterable):
+                async for request in requests:
+                    await self._write(request)
+            else:
+                for request in requests:
+                    await self._write(request)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        except Exception:  # like grpc.aio: what an iterator raises cancels the call
+            _LOG.exception("the iterator of the requests failed")
+            self.cancel()
+        else:
+            self.end()
+
+    async def write(self, request: Any) -> None:
+        """Sends a request; waits while the server takes none.
+
+        Raises:
+            AioRpcError: the call failed.
+            InvalidStateError: the call is over, or was half-closed.
+        """
+        if self._poller is not None:
+            raise grpc.aio.UsageError("the requests of this call come from its iterator")
+        await self._write(request)
+
+    async def _write(self, request: Any) -> None:
+        if self._code is not None:
+            raise asyncio.InvalidStateError("RPC already finished.")
+        if self.ending:
+            raise asyncio.InvalidStateError('RPC is half closed after calling "done_writing".')
+        try:
+            if not self._started:
+                await self.wait_for_connection()
+            self._send_request(self._serialize(request) if self._serialize else request)
+            if self.full:
+                await self.room()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        if self._code is not None:
+            self._raise_for_status()
+
+    async def done_writing(self) -> None:
+        """Tells the server that no more requests come."""
+        if self._poller is not None:
+            raise grpc.aio.UsageError("the requests of this call come from its iterator")
+        if self._code is None and not self.ending:
+            self.end()
+
+    # Pushed responses.
+
+    def push_to(self, on_message: Callable[[bytes], None]) -> None:
+        """Gives each response's bytes to the callback as it comes."""
+        self._on_message = on_message
+        self.sink = self._push
+
+    def _push(self, message: bytes) -> None:
+        assert self._on_message is not None  # noqa: S101 # set with the sink
+        try:
+            self._on_message(message)
+        except Exception as error:  # the callback is foreign code in the middle of a connection of many calls
+            self._fault = error
+            self.messages.clear()
+            self._complete(grpc.StatusCode.UNKNOWN, f"the receiver failed: {error}")
+            self._let_go(h2.CANCEL)
+
+    def pause(self) -> None:
+        """Takes no more; what is under way waits, at most a window of it."""
+        self.sink = None
+
+    def resume(self) -> None:
+        """Takes what waits, and goes on."""
+        self.sink = self._push
+        while self.messages and self.sink is not None:
+            self._push(self.take())
+        if not self.messages:
+            wake_all(self._waiters)
+
+    async def ended(self) -> None:
+        """Returns when the call is over, well or by `cancel`, and nothing waits.
+
+        Raises:
+            AioRpcError: the call failed.
+        """
+        try:
+            while self._code is None or self.messages:
+                await wait_in(self._waiters)
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        if not self._cancelled:
+            self._raise_for_status()
+
+
+class _Responses:
+    """The responses of a streaming call."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: ClientCall) -> None:
+        self._call = call
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        call = self._call
+        if call.messages or await call._more_or_cancel():
+            return call._read_message()
+        await call._over()
+        call._raise_for_status()
+        raise StopAsyncIteration
+
+
+_HTTP_OK: Final = 200
+
+
+class UnaryUnaryCall(ClientCall, grpc.aio.UnaryUnaryCall[Any, Any]):
+    """One request, one response."""
+
+
+class UnaryStreamCall(ClientCall, grpc.aio.UnaryStreamCall[Any, Any]):
+    """One request, many responses."""
+
+
+class StreamUnaryCall(ClientCall, grpc.aio.StreamUnaryCall[Any, Any]):
+    """Many requests, one response."""
+
+
+class StreamStreamCall(ClientCall, grpc.aio.StreamStreamCall[Any, Any]):
+    """Many requests, many responses."""
+
+
+def request_head(method: bytes, authority: str, user_agent: str) -> bytes:
+    """The constant part of a request's header block."""
+    return encode_block(
+        [
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":path", method),
+            (b":authority", authority.encode()),
+            (b"te", b"trailers"),
+            (b"content-type", b"application/grpc"),
+            (b"user-agent", user_agent.encode()),
+            (b"grpc-accept-encoding", b"identity,deflate,gzip"),
+        ]
+    )

@@ -1,0 +1,94 @@
+"""The client's end of a connection: opens streams, hears when no more may be opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from lmos_grpc.http2 import frames as h2
+from lmos_grpc.http2.connection import Connection
+from lmos_grpc.http2.frames import ConnectionFaultError, StreamFaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lmos_grpc.http2.limits import Limits
+    from lmos_grpc.http2.metadata import Field
+    from lmos_grpc.http2.stream import Stream
+
+# Until the server's SETTINGS say otherwise.
+_FIRST_STREAMS = 100
+
+
+class _Listener(Protocol):
+    def room_changed(self) -> None:
+        """Streams can be opened, or no more."""
+
+
+class ClientConnection(Connection):
+    """A connection on which we open the streams."""
+
+    def __init__(
+        self, limits: Limits, wake: Callable[[], None], clock: Callable[[], float], listener: _Listener
+    ) -> None:
+        super().__init__(limits, wake, clock)
+        self._listener = listener
+        self._next_stream = 1
+        self._peer_streams = _FIRST_STREAMS
+        self.wire += h2.PREFACE
+        self.greet({h2.ENABLE_PUSH: 0})
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a stream can be opened."""
+        return not self.draining and len(self.streams) < self._peer_streams
+
+    def open(self, stream: Stream, block: bytes) -> None:
+        """Opens a stream with this header block, and sends what it has; there has to be room."""
+        stream.id = self._next_stream
+        self._next_stream += 2
+        if self._next_stream > h2.LAST_STREAM_ID:
+            self.draining = True
+        stream.connection = self
+        stream.send_window = self.peer_window
+        stream.receive_window = self.limits.stream_window_bytes
+        self.streams[stream.id] = stream
+        at_once = stream.ending and not stream.out
+        self.send_headers(stream, block, end=at_once)
+        if (stream.out or stream.ending) and not at_once:
+            self.queue(stream)
+
+    def open_stream(self, stream_id: int, fields: list[Field], *, end: bool) -> None:
+        """A server opens none; a late answer on a stream that we reset is dropped."""
+        if not self._was_opened(stream_id):
+            raise ConnectionFaultError(h2.PROTOCOL_ERROR, f"HEADERS on stream {stream_id}, which is not open")
+        if self._was_closed(stream_id) is False:
+            raise StreamFaultError(h2.STREAM_CLOSED, "HEADERS on a stream that has ended")
+
+    def _was_opened(self, stream_id: int) -> bool:
+        return bool(stream_id & 1) and stream_id < self._next_stream
+
+    def goaway_came(self, last_stream_id: int, code: int, reason: str) -> None:
+        """The server takes no more; what it has not looked at may be tried again elsewhere."""
+        self.draining = True
+        text = f"the server is going away{f' ({reason})' if reason else ''}"
+        for stream in [each for each in self.streams.values() if each.id > last_stream_id]:
+            self._forget(stream, reset_by_us=True)
+            stream.connection_lost(f"{text}, and has not seen this call")
+        if code not in (h2.NO_ERROR, h2.ENHANCE_YOUR_CALM) and last_stream_id == 0:
+            self.lost(text)
+        self.stream_closed()
+
+    def stream_closed(self) -> None:
+        """The last stream of a connection that drains was its end."""
+        if self.draining and not self.streams and not self.closing:
+            self.closing = True
+            self.wake()
+        self._listener.room_changed()
+
+    def settings_came(self, settings: dict[int, int]) -> None:
+        """The server may have changed how many streams it takes."""
+        if h2.MAX_CONCURRENT_STREAMS in settings:
+            self._peer_streams = settings[h2.MAX_CONCURRENT_STREAMS]
+        elif self._peer_streams == _FIRST_STREAMS:
+            self._peer_streams = h2.MAX_WINDOW
+        self._listener.room_changed()

@@ -1,0 +1,63 @@
+"""Which HTTP/2 carries our calls: grpcio's, or our own; one choice for the whole process."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from lmos_grpc.errors import InvalidConfigurationError
+from lmos_grpc.http2 import Http2Channel, Http2Server
+from lmos_grpc.rpc.options import channel_options, server_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Transport(StrEnum):
+    """A stack below gRPC's interface. Only grpcio's has TLS and may face anything but this machine and Envoy."""
+
+    GRPCIO = "grpcio"
+    HTTP2 = "http2"
+
+
+def transport_named(name: str) -> Transport:
+    """The transport of that name.
+
+    Raises:
+        InvalidConfigurationError: there is none.
+    """
+    try:
+        return Transport(name.lower())
+    except ValueError:
+        known = " or ".join(each.value for each in Transport)
+        raise InvalidConfigurationError(f"mesh.transport is {name!r}; say {known}") from None
+
+
+class _Choice:
+    transport = Transport.GRPCIO
+
+
+def choose_transport(transport: Transport) -> None:
+    """Makes every server and channel that is opened from now on one of this kind."""
+    _Choice.transport = transport
+
+
+def chosen_transport() -> Transport:
+    """What servers and channels are made of now."""
+    return _Choice.transport
+
+
+def make_server(interceptors: Sequence[grpc.aio.ServerInterceptor]) -> grpc.aio.Server:
+    """A server of the chosen kind, with our options."""
+    if _Choice.transport is Transport.HTTP2:
+        return Http2Server(interceptors=interceptors)
+    return grpc.aio.server(interceptors=list(interceptors), options=server_options())
+
+
+def make_channel(address: str, interceptors: Sequence[grpc.aio.ClientInterceptor]) -> grpc.aio.Channel:
+    """A channel of the chosen kind, with our options."""
+    if _Choice.transport is Transport.HTTP2:
+        return Http2Channel(address, interceptors=interceptors)
+    return grpc.aio.insecure_channel(address, options=channel_options(), interceptors=list(interceptors))

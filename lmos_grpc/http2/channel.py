@@ -216,18 +216,42 @@ class Http2Channel(grpc.aio.Channel):
             if not waiter.done():
                 waiter.set_result(None)
 
-    def unary_unary(self, method: str, request_serializer: Any = None, response_deserializer: Any = None, _registered_method: bool | None = False) -> Any:  # noqa: E501, FBT001, FBT002 # grpc.aio's signature
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 # grpc.aio's signature
+    ) -> Any:
         """A method with one request and one response."""
         return UnaryUnaryMethod(self, method, request_serializer, response_deserializer)
 
-    def unary_stream(self, method: str, request_serializer: Any = None, response_deserializer: Any = None, _registered_method: bool | None = False) -> Any:  # noqa: E501, FBT001, FBT002 # grpc.aio's signature
+    def unary_stream(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 # grpc.aio's signature
+    ) -> Any:
         """A method with one request and many responses."""
         return UnaryStreamMethod(self, method, request_serializer, response_deserializer)
 
-    def stream_unary(self, method: str, request_serializer: Any = None, response_deserializer: Any = None, _registered_method: bool | None = False) -> Any:  # noqa: E501, FBT001, FBT002 # grpc.aio's signature
+    def stream_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 # grpc.aio's signature
+    ) -> Any:
         """A method with many requests and one response."""
         return StreamUnaryMethod(self, method, request_serializer, response_deserializer)
 
-    def stream_stream(self, method: str, request_serializer: Any = None, response_deserializer: Any = None, _registered_method: bool | None = False) -> Any:  # noqa: E501, FBT001, FBT002 # grpc.aio's signature
+    def stream_stream(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 # grpc.aio's signature
+    ) -> Any:
         """A method with many requests and many responses."""
         return StreamStreamMethod(self, method, request_serializer, response_deserializer)

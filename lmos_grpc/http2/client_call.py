@@ -138,7 +138,7 @@ class ClientCall(Stream):
             self._complete(code_of_number(said[b"grpc-status"]), decode_text(said.get(b"grpc-message", b"")))
         else:
             self._complete(grpc.StatusCode.UNKNOWN, "the response ends without a status")
-        if not self.ended:
+        if not self.local_ended:
             self._let_go(h2.NO_ERROR)
 
     def _refused(self, code: grpc.StatusCode, details: str) -> None:
@@ -148,7 +148,7 @@ class ClientCall(Stream):
     def end_came(self) -> None:
         """The response is over; by now it should have a status."""
         self._complete(grpc.StatusCode.INTERNAL, "the response ends without a status")
-        if not self.ended:
+        if not self.local_ended:
             self._let_go(h2.CANCEL)
 
     def reset_came(self, code: int) -> None:
@@ -270,6 +270,15 @@ class ClientCall(Stream):
         if self._code is not None:
             self._raise_for_status()
 
+    async def end_well(self) -> None:
+        """Waits for the status.
+
+        Raises:
+            AioRpcError: it is not OK.
+        """
+        await self._over()
+        self._raise_for_status()
+
     async def _over(self) -> None:
         while self._code is None:
             await wait_in(self._waiters)
@@ -291,13 +300,14 @@ class ClientCall(Stream):
             debug_error_string=self._details,
         )
 
-    def _read_message(self) -> Any:
+    def read_message(self) -> Any:
+        """The next response; there has to be one."""
         raw = self.take()
         if self._deserialize is None:
             return raw
         try:
             return self._deserialize(raw)
-        except Exception:  # like grpc.aio, which gives None for bytes that are no message of the type
+        except Exception:  # noqa: BLE001 # like grpc.aio, which gives None for bytes that are no message of the type
             _LOG.exception("a response cannot be read")
             return None
 
@@ -332,7 +342,7 @@ class ClientCall(Stream):
             self._code = grpc.StatusCode.UNIMPLEMENTED
             self._details = f"the method gives one response, and {len(self.messages)} came"
             raise self._error()
-        return self._read_message()
+        return self.read_message()
 
     # Many responses.
 
@@ -347,13 +357,14 @@ class ClientCall(Stream):
         Raises:
             AioRpcError: the call failed.
         """
-        if self.messages or await self._more_or_cancel():
-            return self._read_message()
+        if self.messages or await self.more_or_cancel():
+            return self.read_message()
         await self._over()
         self._raise_for_status()
         return grpc.aio.EOF
 
-    async def _more_or_cancel(self) -> bool:
+    async def more_or_cancel(self) -> bool:
+        """Like `more`; a reader that is cancelled cancels the call."""
         try:
             return await self.more()
         except asyncio.CancelledError:
@@ -379,7 +390,7 @@ class ClientCall(Stream):
         except asyncio.CancelledError:
             self.cancel()
             raise
-        except Exception:  # like grpc.aio: what an iterator raises cancels the call
+        except Exception:  # noqa: BLE001 # like grpc.aio: what an iterator raises cancels the call
             _LOG.exception("the iterator of the requests failed")
             self.cancel()
         else:
@@ -410,7 +421,7 @@ class ClientCall(Stream):
         except asyncio.CancelledError:
             self.cancel()
             raise
-        if self._code is not None:
+        if self.done():
             self._raise_for_status()
 
     async def done_writing(self) -> None:
@@ -431,7 +442,7 @@ class ClientCall(Stream):
         assert self._on_message is not None  # noqa: S101 # set with the sink
         try:
             self._on_message(message)
-        except Exception as error:  # the callback is foreign code in the middle of a connection of many calls
+        except Exception as error:  # noqa: BLE001 # the callback is foreign code in the middle of a connection of many calls
             self._fault = error
             self.messages.clear()
             self._complete(grpc.StatusCode.UNKNOWN, f"the receiver failed: {error}")
@@ -478,10 +489,9 @@ class _Responses:
 
     async def __anext__(self) -> Any:
         call = self._call
-        if call.messages or await call._more_or_cancel():
-            return call._read_message()
-        await call._over()
-        call._raise_for_status()
+        if call.messages or await call.more_or_cancel():
+            return call.read_message()
+        await call.end_well()
         raise StopAsyncIteration
 
 

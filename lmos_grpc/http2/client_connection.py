@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lmos_grpc.http2 import frames as h2
 from lmos_grpc.http2.connection import Connection
-from lmos_grpc.http2.frames import ConnectionFaultError, StreamFaultError
+from lmos_grpc.http2.frames import ConnectionFaultError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,17 +52,17 @@ class ClientConnection(Connection):
         stream.send_window = self.peer_window
         stream.receive_window = self.limits.stream_window_bytes
         self.streams[stream.id] = stream
-        at_once = stream.ending and not stream.out
-        self.send_headers(stream, block, end=at_once)
-        if (stream.out or stream.ending) and not at_once:
+        # A request without messages ends with an empty DATA frame, never here (gRPC over HTTP/2, Requests).
+        self.send_headers(stream, block, end=False)
+        if stream.out or stream.ending:
             self.queue(stream)
 
-    def open_stream(self, stream_id: int, fields: list[Field], *, end: bool) -> None:
+    def open_stream(self, stream_id: int, fields: list[Field], *, end: bool) -> None:  # noqa: ARG002 # no stream takes them
         """A server opens none; a late answer on a stream that we reset is dropped."""
         if not self._was_opened(stream_id):
             raise ConnectionFaultError(h2.PROTOCOL_ERROR, f"HEADERS on stream {stream_id}, which is not open")
         if self._was_closed(stream_id) is False:
-            raise StreamFaultError(h2.STREAM_CLOSED, "HEADERS on a stream that has ended")
+            raise ConnectionFaultError(h2.STREAM_CLOSED, "HEADERS on a stream that has ended")
 
     def _was_opened(self, stream_id: int) -> bool:
         return bool(stream_id & 1) and stream_id < self._next_stream

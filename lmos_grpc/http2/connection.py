@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from hpack import Decoder, HPACKError
 
@@ -56,6 +56,17 @@ class Connection:
         self._awaited_ping = b""
         self._say_no_table = True
         self._answers_bytes = 0
+        self._handlers = {
+            h2.HEADERS: self._headers_came,
+            h2.PRIORITY: self._priority_came,
+            h2.RST_STREAM: self._reset_came,
+            h2.SETTINGS: self._settings_came,
+            h2.PUSH_PROMISE: self._push_came,
+            h2.PING: self._ping_came,
+            h2.GOAWAY: self._goaway_came,
+            h2.WINDOW_UPDATE: self._window_came,
+            h2.CONTINUATION: self._continuation_came,
+        }
         self._hangs_up = False  # whether the end of our direction is the end of the stream
 
     # Sending.
@@ -151,11 +162,11 @@ class Connection:
             del out[:size]
         stream.send_window -= size
         self.send_window -= size
-        stream.ended = last
+        stream.local_ended = last
         stream.sent_some()
 
     def _write_end(self, stream: Stream) -> None:
-        if stream.ended:
+        if stream.local_ended:
             self._local_end(stream)
         elif stream.trailers:
             self.send_headers(stream, stream.trailers, end=True)
@@ -171,7 +182,7 @@ class Connection:
             self._write_end(stream)
 
     def _local_end(self, stream: Stream) -> None:
-        stream.ended = True
+        stream.local_ended = True
         if stream.remote_ended:
             self._forget(stream, reset_by_us=False)
         elif self._hangs_up:
@@ -278,9 +289,9 @@ class Connection:
         stream.receive_window -= size
         try:
             if stream.remote_ended:
-                raise StreamFaultError(h2.STREAM_CLOSED, "DATA after the end of the stream")
+                raise StreamFaultError(h2.STREAM_CLOSED, "DATA after the end of the stream")  # noqa: TRY301 # the hot path is flat
             if stream.receive_window < 0:
-                raise StreamFaultError(h2.FLOW_CONTROL_ERROR, "more DATA than the window of the stream allows")
+                raise StreamFaultError(h2.FLOW_CONTROL_ERROR, "more DATA than the stream's window")  # noqa: TRY301 # same
             if flags & h2.PADDED:
                 start, stop = _unpadded(data, start, stop)
             if start < stop:
@@ -302,7 +313,7 @@ class Connection:
 
     def _remote_end(self, stream: Stream) -> None:
         stream.remote_ended = True
-        ended = stream.ended
+        ended = stream.local_ended
         stream.end_came()
         stream.no_more()
         if ended and stream.connection is not None:
@@ -326,10 +337,10 @@ class Connection:
             self._first_frame = False
         if self._block is not None and (kind != h2.CONTINUATION or stream_id != self._block_stream):
             raise ConnectionFaultError(h2.PROTOCOL_ERROR, "a header block was interrupted")
-        handler = _HANDLERS.get(kind)
+        handler = self._handlers.get(kind)
         if handler is not None:
             try:
-                handler(self, flags, stream_id, payload)
+                handler(flags, stream_id, payload)
             except StreamFaultError as fault:
                 self._stream_fault(stream_id, fault)
         else:
@@ -388,7 +399,7 @@ class Connection:
 
     def _decoded(self, block: bytes) -> list[Field]:
         try:
-            return self._decoder.decode(block, raw=True)
+            return cast("list[Field]", self._decoder.decode(block, raw=True))
         except HPACKError as error:
             raise ConnectionFaultError(h2.COMPRESSION_ERROR, f"a header block cannot be decoded: {error}") from error
 
@@ -540,17 +551,6 @@ _PING_SIZE: Final = 8
 _GOAWAY_SIZE: Final = 8
 _FOUR: Final = 4
 _DEPENDS_ON_ITSELF: Final = 0x100
-_HANDLERS: Final = {
-    h2.HEADERS: Connection._headers_came,
-    h2.PRIORITY: Connection._priority_came,
-    h2.RST_STREAM: Connection._reset_came,
-    h2.SETTINGS: Connection._settings_came,
-    h2.PUSH_PROMISE: Connection._push_came,
-    h2.PING: Connection._ping_came,
-    h2.GOAWAY: Connection._goaway_came,
-    h2.WINDOW_UPDATE: Connection._window_came,
-    h2.CONTINUATION: Connection._continuation_came,
-}
 
 
 def _unpadded(data: bytes, start: int, stop: int) -> tuple[int, int]:

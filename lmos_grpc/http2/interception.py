@@ -21,6 +21,7 @@ def intercepted(
     loop: asyncio.AbstractEventLoop,
     kind: str,
     interceptors: Sequence[Any],
+    *,
     details: grpc.aio.ClientCallDetails,
     request: Any,
     start: Start,
@@ -39,9 +40,7 @@ def intercepted(
     return _CALLS[kind](loop.create_task(making))
 
 
-async def _ask(
-    kind: str, rest: Sequence[Any], start: Start, details: grpc.aio.ClientCallDetails, request: Any
-) -> Any:
+async def _ask(kind: str, rest: Sequence[Any], start: Start, details: grpc.aio.ClientCallDetails, request: Any) -> Any:
     if not rest:
         return start(details, request)
     continuation = partial(_ask, kind, rest[1:], start)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
 
 from lmos_grpc.http2.client_call import (
-    ClientCall,
     StreamStreamCall,
     StreamUnaryCall,
     UnaryStreamCall,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmos_grpc.http2.channel import Http2Channel
+    from lmos_grpc.http2.client_call import ClientCall
 
 _USER_AGENT = "lmos-grpc-http2"
 
@@ -48,16 +48,27 @@ class _Method:
     def _invoke(
         self,
         request: Any,
+        *,
         timeout: float | None,
         metadata: Any,
-        *,
         wait_for_ready: bool | None,
         on_message: Callable[[bytes], None] | None = None,
     ) -> Any:
         if not self._interceptors:
-            return self._start(self._head, request, timeout, metadata, bool(wait_for_ready), on_message)
+            return self._start(
+                self._head,
+                request,
+                timeout=timeout,
+                metadata=metadata,
+                wait_for_ready=bool(wait_for_ready),
+                on_message=on_message,
+            )
         details = grpc.aio.ClientCallDetails(
-            self._method, timeout, grpc.aio.Metadata(*(metadata or ())), None, wait_for_ready
+            cast("str", self._method),  # bytes, whatever the stubs say
+            timeout,
+            grpc.aio.Metadata(*(metadata or ())),
+            None,
+            wait_for_ready,
         )
 
         def start(asked: grpc.aio.ClientCallDetails, asked_request: Any) -> ClientCall:
@@ -65,15 +76,23 @@ class _Method:
             raw = method if isinstance(method, bytes) else method.encode()
             head = self._head if raw == self._method else request_head(raw, self._channel.authority, _USER_AGENT)
             return self._start(
-                head, asked_request, asked.timeout, asked.metadata, bool(asked.wait_for_ready), on_message
+                head,
+                asked_request,
+                timeout=asked.timeout,
+                metadata=asked.metadata,
+                wait_for_ready=bool(asked.wait_for_ready),
+                on_message=on_message,
             )
 
-        return intercepted(self._channel.loop, self._kind, self._interceptors, details, request, start)
+        return intercepted(
+            self._channel.loop, self._kind, self._interceptors, details=details, request=request, start=start
+        )
 
     def _start(
         self,
         head: bytes,
         request: Any,
+        *,
         timeout: float | None,
         metadata: Any,
         wait_for_ready: bool,
@@ -109,28 +128,28 @@ class _OneRequest(_Method):
         *,
         timeout: float | None = None,
         metadata: Any = None,
-        credentials: grpc.CallCredentials | None = None,
+        credentials: grpc.CallCredentials | None = None,  # noqa: ARG002 # there are none without TLS
         wait_for_ready: bool | None = None,
-        compression: grpc.Compression | None = None,
+        compression: grpc.Compression | None = None,  # noqa: ARG002 # nothing is compressed
     ) -> Any:
-        """Makes a call. There are no credentials without TLS, and nothing is compressed."""
-        return self._invoke(request, timeout, metadata, wait_for_ready=wait_for_ready)
+        """Makes a call."""
+        return self._invoke(request, timeout=timeout, metadata=metadata, wait_for_ready=wait_for_ready)
 
 
 class _ManyRequests(_Method):
     _streams_requests = True
 
-    def __call__(
+    def __call__(  # noqa: PLR0917 # grpc.aio's signature
         self,
         request_iterator: Any = None,
         timeout: float | None = None,
         metadata: Any = None,
-        credentials: grpc.CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: grpc.Compression | None = None,
+        credentials: grpc.CallCredentials | None = None,  # noqa: ARG002 # there are none without TLS
+        wait_for_ready: bool | None = None,  # noqa: FBT001 # grpc.aio's signature
+        compression: grpc.Compression | None = None,  # noqa: ARG002 # nothing is compressed
     ) -> Any:
-        """Makes a call. There are no credentials without TLS, and nothing is compressed."""
-        return self._invoke(request_iterator, timeout, metadata, wait_for_ready=wait_for_ready)
+        """Makes a call."""
+        return self._invoke(request_iterator, timeout=timeout, metadata=metadata, wait_for_ready=wait_for_ready)
 
 
 class UnaryUnaryMethod(_OneRequest, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
@@ -155,7 +174,7 @@ class UnaryStreamMethod(_OneRequest, grpc.aio.UnaryStreamMultiCallable[Any, Any]
         metadata: Any = None,
     ) -> Any:
         """Makes a call whose responses are given to a callback, as bytes, as they come."""
-        return self._invoke(request, timeout, metadata, wait_for_ready=None, on_message=on_message)
+        return self._invoke(request, timeout=timeout, metadata=metadata, wait_for_ready=None, on_message=on_message)
 
 
 class StreamUnaryMethod(_ManyRequests, grpc.aio.StreamUnaryMultiCallable[Any, Any]):

@@ -28,7 +28,7 @@ class RefusedRequest(Stream):
         self._sentence = sentence.encode()
         self._expected = head.content_length
 
-    def data_came(self, data: bytes, start: int, stop: int) -> None:
+    def data_came(self, data: bytes, start: int, stop: int) -> None:  # noqa: ARG002 # thrown away
         """Counts, for a request that says how long it is."""
         if self._expected >= 0:
             self._expected -= stop - start

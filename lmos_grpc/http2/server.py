@@ -1,4 +1,4 @@
-"""A gRPC server with the interface of grpc.aio's, for plaintext on loopback behind Envoy only: TLS stays with grpcio."""
+"""A gRPC server with grpc.aio's interface, for plaintext on loopback behind Envoy only: TLS stays with grpcio."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lmos_grpc.http2.server_connection import ServerConnection
 from lmos_grpc.http2.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from lmos_grpc.http2.metadata import Field, Metadatum
     from lmos_grpc.http2.request_head import RequestHead
@@ -42,19 +42,19 @@ class Http2Server(grpc.aio.Server):
         self.loop = asyncio.get_running_loop()
         self._keepalive = keepalive or Keepalive()
         self._interceptors = tuple(interceptors)
-        self._generic: list[grpc.GenericRpcHandler[Any, Any]] = []
+        self._generic: list[grpc.GenericRpcHandler] = []
         self._registered: dict[str, Handler] = {}
         self._found: dict[str, Handler | None] = {}
         self._sockets: list[socket.socket] = []
         self._listeners: list[asyncio.Server] = []
-        self._wires: set[Wire] = set()
+        self._wires: dict[Wire, ServerConnection] = {}
         self._calls: dict[asyncio.Task[None], ServerCall] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
         self._stopped = asyncio.Event()
 
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[grpc.GenericRpcHandler[Any, Any]]) -> None:
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Handlers that are asked for each method."""
         self._generic += generic_rpc_handlers
 
@@ -76,7 +76,7 @@ class Http2Server(grpc.aio.Server):
             raise RuntimeError(f"Failed to bind to address {address}: {error}") from error
         return bound
 
-    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> NoReturn:
+    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> NoReturn:  # noqa: ARG002
         """Refused: TLS stays with grpcio."""
         raise RuntimeError("this server has no TLS; use grpc.aio.server")
 
@@ -86,7 +86,7 @@ class Http2Server(grpc.aio.Server):
             listener = socket.socket(family, kind, protocol)
             try:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.setblocking(False)
+                listener.setblocking(False)  # noqa: FBT003 # its only way
                 listener.bind((place[0], port, *place[2:]))
                 # At once: until somebody listens, a second server could take the port as well.
                 listener.listen(_BACKLOG)
@@ -104,11 +104,11 @@ class Http2Server(grpc.aio.Server):
             self._listeners.append(await self.loop.create_server(self._wire, sock=listener, backlog=_BACKLOG))
 
     async def stop(self, grace: float | None) -> None:
-        """Takes no new calls; those that run get `grace` seconds, then they are cancelled. Returns when all have ended."""
+        """Takes no new calls; those that run get `grace` seconds, then they are cancelled. Returns when all ended."""
         self._close_listeners()
         self._stopping = True
-        for wire in list(self._wires):
-            wire.connection.drain()
+        for connection in list(self._wires.values()):
+            connection.drain()
         if grace:
             try:
                 async with asyncio.timeout(grace):
@@ -183,17 +183,19 @@ class Http2Server(grpc.aio.Server):
         return Wire(self._connection, self._keepalive, self._wire_closed)
 
     def _connection(self, wire: Wire) -> ServerConnection:
-        self._wires.add(wire)
-        return ServerConnection(self.limits, wire.wake, time.monotonic, partial(self._open_call, wire.peer))
+        open_call = partial(self._open_call, wire.peer)
+        self._wires[wire] = connection = ServerConnection(self.limits, wire.wake, time.monotonic, open_call)
+        return connection
 
     def _wire_closed(self, wire: Wire, _reason: str) -> None:
-        self._wires.discard(wire)
+        self._wires.pop(wire, None)
 
     def _open_call(self, peer: str, head: RequestHead, fields: list[Field]) -> ServerCall:
         method = head.path.decode("latin-1")
         timeout = decode_timeout(head.timeout) if head.timeout else None
         details = _CallDetails(method, ())
-        return ServerCall(self, peer, method, fields, self._find(method, details), timeout)
+        found = self._find(method, details)
+        return ServerCall(self, peer=peer, method=method, fields=fields, handler=found, timeout=timeout)
 
 
 class _CallDetails(grpc.HandlerCallDetails):

@@ -35,6 +35,13 @@ _HEAD: Final = encode_block([(b":status", b"200"), (b"content-type", b"applicati
 _ACCEPTS: Final = encode_block([(b"grpc-accept-encoding", ACCEPTED)])
 _OK: Final = encode_block([(b"grpc-status", b"0")])
 
+_BEHAVIOURS: Final = {
+    (False, False): "unary_unary",
+    (False, True): "unary_stream",
+    (True, False): "stream_unary",
+    (True, True): "stream_stream",
+}
+
 
 class ServerCall(Stream, grpc.aio.ServicerContext[Any, Any]):
     """A call from its first header to its status; made by the server for a connection."""
@@ -61,7 +68,14 @@ class ServerCall(Stream, grpc.aio.ServicerContext[Any, Any]):
     )
 
     def __init__(
-        self, server: Http2Server, peer: str, method: str, fields: list[Field], handler: Handler | None, timeout: float | None
+        self,
+        server: Http2Server,
+        *,
+        peer: str,
+        method: str,
+        fields: list[Field],
+        handler: Handler | None,
+        timeout: float | None,
     ) -> None:
         super().__init__(server.limits.max_message_bytes)
         self._server = server
@@ -106,11 +120,11 @@ class ServerCall(Stream, grpc.aio.ServicerContext[Any, Any]):
                 reason = f"the method takes one request message, and {len(self.messages)} came"
                 self._fail(grpc.StatusCode.UNIMPLEMENTED, reason)
 
-    def reset_came(self, code: int) -> None:
+    def reset_came(self, code: int) -> None:  # noqa: ARG002 # gone is gone
         """The caller has gone."""
         self._leave()
 
-    def connection_lost(self, reason: str) -> None:
+    def connection_lost(self, reason: str) -> None:  # noqa: ARG002 # gone is gone
         """The caller has gone."""
         self._leave()
 
@@ -143,7 +157,7 @@ class ServerCall(Stream, grpc.aio.ServicerContext[Any, Any]):
         except asyncio.CancelledError:
             self._finish(grpc.StatusCode.CANCELLED, "the handler was cancelled", ())
             raise
-        except Exception as error:  # the edge: whatever was raised has to leave as a status
+        except Exception as error:  # noqa: BLE001 # the edge: whatever was raised has to leave as a status
             if not self._over:
                 _LOG.exception("a handler of %s failed", self._method)
             self._finish(grpc.StatusCode.UNKNOWN, f"Unexpected {type(error)}: {error}", ())
@@ -157,22 +171,26 @@ class ServerCall(Stream, grpc.aio.ServicerContext[Any, Any]):
         else:
             raw = self.take()
             request = read(raw) if read else raw
+        # Any: the stubs type the four kinds apart.
+        behave: Any = getattr(handler, _BEHAVIOURS[handler.request_streaming, handler.response_streaming])
         if handler.response_streaming:
-            behave = handler.stream_stream if handler.request_streaming else handler.unary_stream
-            result = behave(request, self)
-            if hasattr(result, "__aiter__"):
-                async for response in result:
-                    await self.write(response)
-            else:
-                await result
-            self._finish(self._code or grpc.StatusCode.OK, self._details, self._trailing)
+            await self._answer_many(behave(request, self))
         else:
-            behave = handler.stream_unary if handler.request_streaming else handler.unary_unary
-            response = await behave(request, self)
-            code = self._code or grpc.StatusCode.OK
-            if code is grpc.StatusCode.OK and not self._over:
-                self.put(self._serialize(response) if self._serialize else response)
-            self._finish(code, self._details, self._trailing)
+            self._answer(await behave(request, self))
+
+    async def _answer_many(self, responses: Any) -> None:
+        if hasattr(responses, "__aiter__"):
+            async for response in responses:
+                await self.write(response)
+        else:
+            await responses
+        self._finish(self._code or grpc.StatusCode.OK, self._details, self._trailing)
+
+    def _answer(self, response: Any) -> None:
+        code = self._code or grpc.StatusCode.OK
+        if code is grpc.StatusCode.OK and not self._over:
+            self.put(self._serialize(response) if self._serialize else response)
+        self._finish(code, self._details, self._trailing)
 
     def _finish(self, code: grpc.StatusCode, details: str, trailing: Metadata) -> None:
         if self._over:

@@ -72,7 +72,7 @@ class ServerConnection(Connection):
             self.closing = True
             self.wake()
 
-    def goaway_came(self, last_stream_id: int, code: int, reason: str) -> None:
+    def goaway_came(self, last_stream_id: int, code: int, reason: str) -> None:  # noqa: ARG002 # we open none
         """The client opens no more streams."""
         self.draining = True
         self.stream_closed()
@@ -112,4 +112,4 @@ class ServerConnection(Connection):
         if reset_by_us is None:
             raise ConnectionFaultError(h2.PROTOCOL_ERROR, f"stream {stream_id} cannot be opened")
         if not reset_by_us:
-            raise StreamFaultError(h2.STREAM_CLOSED, "HEADERS on a stream that has ended")
+            raise ConnectionFaultError(h2.STREAM_CLOSED, "HEADERS on a stream that has ended")

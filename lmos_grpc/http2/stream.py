@@ -38,9 +38,9 @@ class Stream:
         "_writers",
         "connection",
         "encoding",
-        "ended",
         "ending",
         "id",
+        "local_ended",
         "messages",
         "out",
         "queued",
@@ -60,7 +60,7 @@ class Stream:
         self.queued = False  # in the connection's queue of streams that have something to send
         self.trailers = b""
         self.ending = False  # nothing more will be put into `out`
-        self.ended = False  # END_STREAM was sent
+        self.local_ended = False  # END_STREAM was sent
         self.remote_ended = False
         self.messages: deque[bytes] = deque()
         self.encoding = b""

@@ -79,7 +79,8 @@ class Connection:
             h2.MAX_HEADER_LIST_SIZE: self.limits.max_header_list_bytes,
         }
         self.wire += h2.settings_frame(said)
-        self.wire += h2.window_update_frame(0, self.limits.connection_window_bytes - h2.DEFAULT_WINDOW)
+        if (more := self.limits.connection_window_bytes - h2.DEFAULT_WINDOW) > 0:
+            self.wire += h2.window_update_frame(0, more)
         self.wake()
 
     def queue(self, stream: Stream) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Windows, sizes and rates of one connection."""
+    """Windows, sizes and rates of one connection; the windows at least 65,535 bytes, which a peer may assume."""
 
     stream_window_bytes: int = 1024 * 1024
     connection_window_bytes: int = 4 * 1024 * 1024

@@ -160,7 +160,8 @@ class ServerCall(Stream, grpc.aio.ServicerContext[Any, Any]):
         except Exception as error:  # noqa: BLE001 # the edge: whatever was raised has to leave as a status
             if not self._over:
                 _LOG.exception("a handler of %s failed", self._method)
-            self._finish(grpc.StatusCode.UNKNOWN, f"Unexpected {type(error)}: {error}", ())
+            code = self._code if self._code not in (None, grpc.StatusCode.OK) else grpc.StatusCode.UNKNOWN
+            self._finish(code, f"Unexpected {type(error)}: {error}", self._trailing)
 
     async def _behave(self, handler: Handler) -> None:
         self._serialize = handler.response_serializer
@@ -311,7 +312,8 @@ class ServerCall(Stream, grpc.aio.ServicerContext[Any, Any]):
         if actual is grpc.StatusCode.OK:
             actual = grpc.StatusCode.UNKNOWN
         self._details = details or self._details
-        self._trailing = trailing_metadata or self._trailing
+        if trailing_metadata:
+            self.set_trailing_metadata(trailing_metadata)
         self._finish(actual, self._details, self._trailing)
         raise self._abort
 
@@ -320,8 +322,14 @@ class ServerCall(Stream, grpc.aio.ServicerContext[Any, Any]):
         await self.abort(status.code, status.details, status.trailing_metadata or ())
 
     def set_trailing_metadata(self, trailing_metadata: Metadata) -> None:
-        """What goes with the status."""
-        self._trailing = tuple(trailing_metadata)
+        """What goes with the status.
+
+        Raises:
+            ValueError: it is nothing that headers can carry.
+        """
+        trailing = tuple(trailing_metadata)
+        encode_metadata(trailing)
+        self._trailing = trailing
 
     def trailing_metadata(self) -> Any:
         """What was set to go with the status."""

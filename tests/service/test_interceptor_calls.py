@@ -157,9 +157,7 @@ async def traced(tmp_path: Path, behave: Callable[[Context], Awaitable[None]]) -
             serving(handlers.register, interceptors=(ServerTracingInterceptor(of_server.tracer),))
         )
         channel, inner_channel = [
-            await stack.enter_async_context(
-                make_channel(address, client_interceptors(tracing.tracer, address=address))
-            )
+            await stack.enter_async_context(make_channel(address, client_interceptors(tracing.tracer, address=address)))
             for tracing in (of_client, of_server)
         ]
         reader = stack.enter_context(open_span_reader(tmp_path / "traces.db"))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, cast
-
-from hpack import Decoder, HPACKError
+from typing import TYPE_CHECKING, Final
 
 from lmos_grpc.http2 import frames as h2
 from lmos_grpc.http2.frames import ConnectionFaultError, StreamFaultError
+from lmos_grpc.http2.header_decoding import HeaderBlockError, HeaderDecoder
 from lmos_grpc.http2.header_encoding import NO_DYNAMIC_TABLE
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class Connection:
         self._receive_window = limits.connection_window_bytes
         self._last_peer_stream = 0
         self._rest = b""
-        self._decoder = Decoder(max_header_list_size=limits.max_header_list_bytes * 2)
+        self._decoder = HeaderDecoder(max_list_bytes=limits.max_header_list_bytes * 2)
         self._block: bytearray | None = None
         self._block_stream = 0
         self._block_flags = 0
@@ -400,8 +399,8 @@ class Connection:
 
     def _decoded(self, block: bytes) -> list[Field]:
         try:
-            return cast("list[Field]", self._decoder.decode(block, raw=True))
-        except HPACKError as error:
+            return self._decoder.decode(block)
+        except HeaderBlockError as error:
             raise ConnectionFaultError(h2.COMPRESSION_ERROR, f"a header block cannot be decoded: {error}") from error
 
     def _priority_came(self, _flags: int, stream_id: int, payload: bytes) -> None:

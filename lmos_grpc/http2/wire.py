@@ -27,6 +27,7 @@ class Wire(asyncio.Protocol):
         self._closed = closed
         self._transport: Any = None  # asyncio.Transport; its own stubs give less
         self._scheduled = False
+        self._wanted = False
         self._heard = False
         self._pinged = False
         self._timer: asyncio.TimerHandle | None = None
@@ -50,7 +51,17 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         self._heard = True
+        if self._scheduled:
+            self.connection.receive(data)
+            return
+        # Whatever this sets going has its turn before the write, and may share it.
+        self._scheduled = True
+        self._wanted = False
         self.connection.receive(data)
+        if self._wanted:
+            self._loop.call_soon(self._flush)
+        else:
+            self._scheduled = False
 
     def eof_received(self) -> bool:
         """The peer has closed: so do we."""
@@ -76,6 +87,7 @@ class Wire(asyncio.Protocol):
 
     def wake(self) -> None:
         """There is something to write; it is, after all else that is ready now."""
+        self._wanted = True
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
@@ -54,11 +55,11 @@ class Http2Channel(grpc.aio.Channel):
         self._keepalive = keepalive or Keepalive()
         self._backoff = backoff or Backoff()
         self._jitter = jitter
-        self._wires: list[Wire] = []
+        self._wires: dict[Wire, ClientConnection] = {}  # those whose server has said what it takes
         self._waiting: deque[ClientCall] = deque()
         self._connecting: asyncio.Task[None] | None = None
         self._failures = 0
-        self._retry_at = 0.0
+        self._backing_off = False
         self._last_failure = ""
         self._closed = False
         self._state = grpc.ChannelConnectivity.IDLE
@@ -85,102 +86,125 @@ class Http2Channel(grpc.aio.Channel):
         for call in [*self._waiting, *self._running()]:
             call.cut_off("Channel is closed.")
         self._waiting.clear()
-        for wire in list(self._wires):
-            wire.connection.fail(h2.NO_ERROR, "the channel is closed")
+        for wire, connection in list(self._wires.items()):
+            connection.fail(h2.NO_ERROR, "the channel is closed")
             wire.close()
         self._wires.clear()
         self._change(grpc.ChannelConnectivity.SHUTDOWN)
 
     async def _calls_end(self, grace: float) -> None:
-        ended = [call.code() for call in self._running()]
+        ended = [asyncio.ensure_future(call.code()) for call in self._running()]
         if ended:
-            _, late = await asyncio.wait([asyncio.ensure_future(each) for each in ended], timeout=grace)
+            _, late = await asyncio.wait(ended, timeout=grace)
             for each in late:
                 each.cancel()
 
     def _running(self) -> list[Any]:
-        return [stream for wire in self._wires for stream in wire.connection.streams.values()]
+        return [stream for connection in self._wires.values() for stream in connection.streams.values()]
 
     def dispatch(self, call: ClientCall) -> None:
-        """Opens the call as soon as a connection has room."""
+        """Opens the call as soon as a connection has room.
+
+        Raises:
+            UsageError: the channel is closed.
+        """
         if self._closed:
             raise grpc.aio.UsageError("Channel is closed.")
-        for wire in self._wires:
-            connection = wire.connection
-            if isinstance(connection, ClientConnection) and connection.has_room:
+        for connection in self._wires.values():
+            if connection.has_room:
                 call.open_on(connection)
                 return
-        if self._backing_off() and not call.wait_for_ready:
+        if self._backing_off and not self._connected and not call.wait_for_ready:
             call.failed(grpc.StatusCode.UNAVAILABLE, self._last_failure)
             return
         self._waiting.append(call)
         self._connect()
 
-    def _backing_off(self) -> bool:
-        return self._connecting is not None and self._failures > 0 and not self._wires and self._retry_at > 0
+    @property
+    def _connected(self) -> int:
+        return sum(not connection.draining for connection in self._wires.values())
 
     def _connect(self) -> None:
-        if self._connecting is None and len(self._wires) < _MAX_CONNECTIONS and not self._closed:
-            self._connecting = self.loop.create_task(self._connected())
-            self._connecting.add_done_callback(self._connect_ended)
+        if self._connecting is None and self._connected < _MAX_CONNECTIONS and not self._closed:
+            self._connecting = self.loop.create_task(self._attempt())
+            self._connecting.add_done_callback(self._attempted)
 
-    async def _connected(self) -> None:
+    async def _attempt(self) -> None:
         """One attempt; and after a failure the time until the next one may be made."""
-        self._change(grpc.ChannelConnectivity.CONNECTING)
-        host, _, port = self.authority.rpartition(":")
+        if not self._connected:
+            self._change(grpc.ChannelConnectivity.CONNECTING)
         try:
             async with asyncio.timeout(self._backoff.connect_timeout.total_seconds()):
-                await self.loop.create_connection(self._wire, host.strip("[]") or self.authority, int(port or 80))
+                await self._open_connection()
         except (OSError, TimeoutError, ValueError) as error:
             self._failures += 1
-            self._last_failure = f"failed to connect to {self.authority}: {error}"
+            self._last_failure = f"failed to connect to {self.authority}: {_said(error)}"
+            self._backing_off = True
             self._fail_waiting()
-            self._change(grpc.ChannelConnectivity.TRANSIENT_FAILURE)
-            pause = self._backoff.pause(self._failures, self._jitter())
-            self._retry_at = self.loop.time() + pause
-            await asyncio.sleep(pause)
+            if not self._connected:
+                self._change(grpc.ChannelConnectivity.TRANSIENT_FAILURE)
+            await asyncio.sleep(self._backoff.pause(self._failures, self._jitter()))
         else:
             self._failures = 0
+            self._change(_READY)
 
-    def _connect_ended(self, _task: asyncio.Task[None]) -> None:
+    async def _open_connection(self) -> None:
+        """Connects, and waits until the server has said what it takes."""
+        settled: asyncio.Future[None] = self.loop.create_future()
+        host, _, port = self.authority.rpartition(":")
+        transport, _ = await self.loop.create_connection(partial(self._wire, settled), host.strip("[]"), int(port))
+        try:
+            await settled
+        except BaseException:
+            transport.abort()
+            raise
+
+    def _attempted(self, _attempt: asyncio.Task[None]) -> None:
         self._connecting = None
-        self._retry_at = 0.0
+        self._backing_off = False
         self.room_changed()
-        if self._waiting or (self._state is grpc.ChannelConnectivity.TRANSIENT_FAILURE and self._state_waiters):
+        if self._state_waiters and not self._connected:
             self._connect()
 
     def _fail_waiting(self) -> None:
+        if self._connected:
+            return
         waiting, self._waiting = self._waiting, deque()
         for call in waiting:
-            if call.wait_for_ready or self._wires:
+            if call.wait_for_ready:
                 self._waiting.append(call)
             else:
                 call.failed(grpc.StatusCode.UNAVAILABLE, self._last_failure)
 
-    def _wire(self) -> Wire:
-        return Wire(self._connection, self._keepalive, self._wire_closed)
+    def _wire(self, settled: asyncio.Future[None]) -> Wire:
+        def make(wire: Wire) -> ClientConnection:
+            return ClientConnection(
+                self.limits,
+                wire.wake,
+                time.monotonic,
+                settled=partial(self._settled, wire, settled),
+                room_changed=self.room_changed,
+            )
 
-    def _connection(self, wire: Wire) -> ClientConnection:
-        self._wires.append(wire)
-        self.loop.call_soon(self.room_changed)
-        self._change(_READY)
-        return ClientConnection(self.limits, wire.wake, time.monotonic, self)
+        return Wire(make, self._keepalive, partial(self._wire_closed, settled))
 
-    def _wire_closed(self, wire: Wire, reason: str) -> None:
-        if wire in self._wires:
-            self._wires.remove(wire)
-        if not self._wires and not self._closed:
-            self._last_failure = reason
+    def _settled(self, wire: Wire, settled: asyncio.Future[None], connection: ClientConnection) -> None:
+        if not settled.done():
+            settled.set_result(None)
+            self._wires[wire] = connection
+
+    def _wire_closed(self, settled: asyncio.Future[None], wire: Wire, reason: str) -> None:
+        if not settled.done():
+            settled.set_exception(ConnectionError(reason))
+        self._wires.pop(wire, None)
+        if not self._connected and not self._closed and self._connecting is None:
             self._change(grpc.ChannelConnectivity.IDLE)
         self.room_changed()
 
     def room_changed(self) -> None:
-        """Streams may be opened, or no more: sends those that wait."""
-        if not self._waiting:
-            return
-        for wire in self._wires:
-            connection = wire.connection
-            while self._waiting and isinstance(connection, ClientConnection) and connection.has_room:
+        """Streams may be opened, or no more: opens those that wait."""
+        for connection in self._wires.values():
+            while self._waiting and connection.has_room:
                 call = self._waiting.popleft()
                 if not call.done():
                     call.open_on(connection)
@@ -189,7 +213,7 @@ class Http2Channel(grpc.aio.Channel):
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: FBT001, FBT002 # grpc.aio's
         """Whether there is a connection."""
-        if try_to_connect and not self._wires:
+        if try_to_connect and not self._connected:
             self._connect()
         return self._state
 
@@ -207,8 +231,6 @@ class Http2Channel(grpc.aio.Channel):
 
     def _change(self, state: grpc.ChannelConnectivity) -> None:
         if self._state is state or self._state is grpc.ChannelConnectivity.SHUTDOWN:
-            return
-        if state is grpc.ChannelConnectivity.CONNECTING and self._wires:
             return
         self._state = state
         waiters, self._state_waiters = self._state_waiters, []
@@ -255,3 +277,7 @@ class Http2Channel(grpc.aio.Channel):
     ) -> Any:
         """A method with many requests and many responses."""
         return StreamStreamMethod(self, method, request_serializer, response_deserializer)
+
+
+def _said(error: Exception) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else str(error)

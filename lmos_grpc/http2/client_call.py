@@ -33,7 +33,7 @@ class ClientCall(Stream):
     """A call from its first header to its status. The channel opens it when a connection has room."""
 
     __slots__ = (
-        "_ask",
+        "_again",
         "_callbacks",
         "_cancelled",
         "_code",
@@ -46,6 +46,7 @@ class ClientCall(Stream):
         "_loop",
         "_on_message",
         "_poller",
+        "_redispatch",
         "_responses",
         "_serialize",
         "_started",
@@ -86,8 +87,15 @@ class ClientCall(Stream):
         self._poller: asyncio.Task[None] | None = None
         self._responses: AsyncIterator[Any] | None = None
         self._on_message: Callable[[bytes], None] | None = None
+        self._again: bytes | None = None
+        self._redispatch: Callable[[ClientCall], None] | None = None
         if timeout is not None:
             self._timer = loop.call_later(max(timeout, 0), self._deadline_passed)
+
+    def dispatch_by(self, dispatch: Callable[[ClientCall], None]) -> None:
+        """Has the call opened, now and if need be once more."""
+        dispatch(self)
+        self._redispatch = dispatch
 
     # What the channel and the connection tell.
 
@@ -116,6 +124,7 @@ class ClientCall(Stream):
         if number in _INFORMATIONAL:
             return
         self._initial = fields
+        self._again = None
         self.encoding = said.get(b"grpc-encoding", b"")
         if b"grpc-status" in said and self.remote_ended:
             # The answer is its trailers.
@@ -147,7 +156,7 @@ class ClientCall(Stream):
 
     def end_came(self) -> None:
         """The response is over; by now it should have a status."""
-        self._complete(grpc.StatusCode.INTERNAL, "the response ends without a status")
+        self._complete(grpc.StatusCode.UNKNOWN, "the response ends without a status")
         if not self.local_ended:
             self._let_go(h2.CANCEL)
 
@@ -155,12 +164,25 @@ class ClientCall(Stream):
         """The server broke the call off."""
         if self._time_is_over():
             self._complete(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        elif code == h2.REFUSED_STREAM:
+            self.never_seen("the server refused the stream")
         else:
             self._complete(code_of_reset(code), f"the stream was reset with HTTP/2 error code {code}")
 
     def connection_lost(self, reason: str) -> None:
         """The server is away."""
         self._complete(grpc.StatusCode.UNAVAILABLE, reason)
+
+    def never_seen(self, reason: str) -> None:
+        """The server took no notice of the call: one request can be sent once more (gRFC A6, transparent retries)."""
+        again, self._again = self._again, None
+        if again is None or self._redispatch is None or self._code is not None:
+            self.connection_lost(reason)
+            return
+        self.local_ended = self.remote_ended = self.ending = False
+        self._send_request(again)
+        self.end()
+        self._redispatch(self)
 
     def message_refused(self, code: grpc.StatusCode, reason: str) -> None:
         """A message is too large or cannot be decompressed."""
@@ -315,7 +337,9 @@ class ClientCall(Stream):
 
     def send_only(self, request: Any) -> None:
         """Sends the one request of the call."""
-        self._send_request(self._serialize(request) if self._serialize else request)
+        raw = request if self._serialize is None or isinstance(request, bytes) else self._serialize(request)
+        self._again = raw
+        self._send_request(raw)
         self.end()
 
     def _send_request(self, raw: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from lmos_grpc.http2 import frames as h2
 from lmos_grpc.http2.connection import Connection
@@ -15,25 +15,28 @@ if TYPE_CHECKING:
     from lmos_grpc.http2.metadata import Field
     from lmos_grpc.http2.stream import Stream
 
-# Until the server's SETTINGS say otherwise.
-_FIRST_STREAMS = 100
-
-
-class _Listener(Protocol):
-    def room_changed(self) -> None:
-        """Streams can be opened, or no more."""
-
 
 class ClientConnection(Connection):
-    """A connection on which we open the streams."""
+    """A connection on which we open the streams.
+
+    `settled` is called once, when the server has said what it takes; `room_changed` when streams may have room.
+    """
 
     def __init__(
-        self, limits: Limits, wake: Callable[[], None], clock: Callable[[], float], listener: _Listener
+        self,
+        limits: Limits,
+        wake: Callable[[], None],
+        clock: Callable[[], float],
+        *,
+        settled: Callable[[ClientConnection], None],
+        room_changed: Callable[[], None],
     ) -> None:
         super().__init__(limits, wake, clock)
-        self._listener = listener
+        self._tell_settled = settled
+        self._tell_room = room_changed
         self._next_stream = 1
-        self._peer_streams = _FIRST_STREAMS
+        self._peer_streams = 0  # until its SETTINGS came: a server may take few
+        self._settled = False
         self.wire += h2.PREFACE
         self.greet({h2.ENABLE_PUSH: 0})
 
@@ -73,7 +76,7 @@ class ClientConnection(Connection):
         text = f"the server is going away{f' ({reason})' if reason else ''}"
         for stream in [each for each in self.streams.values() if each.id > last_stream_id]:
             self._forget(stream, reset_by_us=True)
-            stream.connection_lost(f"{text}, and has not seen this call")
+            stream.never_seen(f"{text}, and has not seen this call")
         if code not in (h2.NO_ERROR, h2.ENHANCE_YOUR_CALM) and last_stream_id == 0:
             self.lost(text)
         self.stream_closed()
@@ -83,12 +86,13 @@ class ClientConnection(Connection):
         if self.draining and not self.streams and not self.closing:
             self.closing = True
             self.wake()
-        self._listener.room_changed()
+        self._tell_room()
 
     def settings_came(self, settings: dict[int, int]) -> None:
         """The server may have changed how many streams it takes."""
-        if h2.MAX_CONCURRENT_STREAMS in settings:
-            self._peer_streams = settings[h2.MAX_CONCURRENT_STREAMS]
-        elif self._peer_streams == _FIRST_STREAMS:
-            self._peer_streams = h2.MAX_WINDOW
-        self._listener.room_changed()
+        before = h2.MAX_WINDOW if not self._settled else self._peer_streams
+        self._peer_streams = settings.get(h2.MAX_CONCURRENT_STREAMS, before)
+        if not self._settled:
+            self._settled = True
+            self._tell_settled(self)
+        self._tell_room()

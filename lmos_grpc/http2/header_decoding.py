@@ -21,6 +21,11 @@ _MOST_NUMBER_BITS: Final = 28
 _INDEXED: Final = 0x80
 _TO_BE_INDEXED: Final = 0x40
 _SIZE_UPDATE: Final = 0x20
+# The largest number that fits into what is left of a first byte.
+_SEVEN_BITS: Final = 0x7F
+_SIX_BITS: Final = 0x3F
+_FIVE_BITS: Final = 0x1F
+_FOUR_BITS: Final = 0x0F
 _WORTH_KEEPING: Final = 128
 
 
@@ -67,20 +72,20 @@ class HeaderDecoder:
             byte = block[at]
             at += 1
             if byte & _INDEXED:
-                index = byte & 0x7F
-                if index == 0x7F:
+                index = byte & _SEVEN_BITS
+                if index == _SEVEN_BITS:
                     index, at = _number(block, at, index)
                 field = _STATIC[index - 1] if 0 < index < _FIRST_DYNAMIC else self._entry(index)
             elif byte & _TO_BE_INDEXED:
-                field, at = self._literal(block, at, byte & 0x3F, 0x3F)
+                field, at = self._literal(block, at, byte & _SIX_BITS, _SIX_BITS)
                 self._add(field)
             elif byte & _SIZE_UPDATE:
                 if fields:
                     raise HeaderBlockError("the table's size changes in the middle of a block")
-                at = self._resize(block, at, byte & 0x1F)
+                at = self._resize(block, at, byte & _FIVE_BITS)
                 continue
             else:
-                field, at = self._literal(block, at, byte & 0x0F, 0x0F)
+                field, at = self._literal(block, at, byte & _FOUR_BITS, _FOUR_BITS)
             left -= len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
             if left < 0:
                 raise HeaderBlockError(f"it says more than {self._limit} bytes")
@@ -113,7 +118,7 @@ class HeaderDecoder:
             self._size += size
 
     def _resize(self, block: bytes, at: int, size: int) -> int:
-        if size == 0x1F:
+        if size == _FIVE_BITS:
             size, at = _number(block, at, size)
         if size > self._most:
             raise HeaderBlockError(f"a table of {size} bytes, above the limit of {self._most}")
@@ -134,8 +139,8 @@ def _number(block: bytes, at: int, value: int) -> tuple[int, int]:
     while True:
         byte = block[at]
         at += 1
-        value += (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 # the last of its bytes
+        value += (byte & _SEVEN_BITS) << shift
+        if byte <= _SEVEN_BITS:
             return value, at
         shift += 7
         if shift > _MOST_NUMBER_BITS:
@@ -144,9 +149,9 @@ def _number(block: bytes, at: int, value: int) -> tuple[int, int]:
 
 def _text(block: bytes, at: int) -> tuple[bytes, int]:
     first = block[at]
-    size = first & 0x7F
+    size = first & _SEVEN_BITS
     at += 1
-    if size == 0x7F:
+    if size == _SEVEN_BITS:
         size, at = _number(block, at, size)
     end = at + size
     raw = block[at:end]

@@ -113,7 +113,7 @@ class _Method:
         if not self._streams_requests:
             call.send_only(request)
         if not call.done():
-            channel.dispatch(call)
+            call.dispatch_by(channel.dispatch)
         if self._streams_requests and request is not None:
             call.send_all(request)
         return call

@@ -119,7 +119,8 @@ class Http2Server(grpc.aio.Server):
             call.cut_off()
         if self._calls:
             await asyncio.wait(self._calls)
-        for wire in list(self._wires):
+        for wire, connection in list(self._wires.items()):
+            connection.finish()
             wire.close()
         self._stopped.set()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import grpc
@@ -180,7 +182,12 @@ class ServerCall(Stream, grpc.aio.ServicerContext[Any, Any]):
             self._answer(await behave(request, self))
 
     async def _answer_many(self, responses: Any) -> None:
-        if hasattr(responses, "__aiter__"):
+        if inspect.isasyncgen(responses):
+            # A generator that is left to the collector cleans up late.
+            async with aclosing(responses):
+                async for response in responses:
+                    await self.write(response)
+        elif hasattr(responses, "__aiter__"):
             async for response in responses:
                 await self.write(response)
         else:

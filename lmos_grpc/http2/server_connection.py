@@ -58,6 +58,12 @@ class ServerConnection(Connection):
             self.wire += h2.goaway_frame(h2.LAST_STREAM_ID, h2.NO_ERROR, "going away")
             self.ping(_DRAIN_PING)
 
+    def finish(self) -> None:
+        """Says which streams were seen, and that it is over."""
+        if not self.closing:
+            self.wire += h2.goaway_frame(self._last_peer_stream, h2.NO_ERROR, "going away")
+            self.lost("the server is shutting down")
+
     def ping_answered(self, payload: bytes) -> None:
         """The peer has heard that no new streams are taken."""
         if payload == _DRAIN_PING and not self.draining:

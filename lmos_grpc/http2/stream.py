@@ -88,6 +88,10 @@ class Stream:
         """The connection is gone, or never took the stream, and has forgotten it."""
         raise NotImplementedError
 
+    def never_seen(self, reason: str) -> None:
+        """The peer took no notice of the stream; the connection has forgotten it."""
+        self.connection_lost(reason)
+
     def message_refused(self, code: grpc.StatusCode, reason: str) -> None:
         """A message came that cannot be taken; the stream has to end."""
         raise NotImplementedError

@@ -103,6 +103,8 @@ class Wire(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._scheduled = False
+        if self._transport.is_closing():
+            return
         connection = self.connection
         data = connection.pull()
         if data:
@@ -113,6 +115,10 @@ class Wire(asyncio.Protocol):
             self.wake()
 
     def _check(self) -> None:
+        if self.connection.closing:
+            # It was given all this time to take our last words.
+            self.abort()
+            return
         if self._heard:
             self._heard = self._pinged = False
             wait = self._keepalive.time

@@ -102,12 +102,11 @@ class Pair:
     def __init__(self, client_limits: Limits, server_limits: Limits, answers: list[list[bytes]]) -> None:
         self.server_sides: list[ServerSide] = []
         self._answers = answers
-        self.client = ClientConnection(client_limits, lambda: None, lambda: 0.0, self)
+        self.client = ClientConnection(
+            client_limits, lambda: None, lambda: 0.0, settled=lambda _connection: None, room_changed=lambda: None
+        )
         self.server = ServerConnection(server_limits, lambda: None, lambda: 0.0, self._open)
         self.under_way: dict[Connection, bytearray] = {self.client: bytearray(), self.server: bytearray()}
-
-    def room_changed(self) -> None:
-        pass
 
     def _open(self, head: object, fields: object) -> ServerSide:
         del head, fields

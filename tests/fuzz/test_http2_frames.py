@@ -215,11 +215,10 @@ def test_frames_in_any_order_never_break_a_client(said: list[bytes]) -> None:
 
 class Client:
     def __init__(self) -> None:
-        self.connection = ClientConnection(LIMITS, lambda: None, lambda: 0.0, self)
+        self.connection = ClientConnection(
+            LIMITS, lambda: None, lambda: 0.0, settled=lambda _connection: None, room_changed=lambda: None
+        )
         self.sent = bytearray()
-
-    def room_changed(self) -> None:
-        pass
 
     def call(self, *bodies: bytes) -> Echo:
         call = Echo()

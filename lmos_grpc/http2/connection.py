@@ -184,7 +184,7 @@ class Connection:
     def _local_end(self, stream: Stream) -> None:
         stream.local_ended = True
         if stream.remote_ended:
-            self._forget(stream, reset_by_us=False)
+            self._end_well(stream)
         elif self._hangs_up:
             self.reset(stream, h2.NO_ERROR)
 
@@ -295,6 +295,8 @@ class Connection:
             if flags & h2.PADDED:
                 start, stop = _unpadded(data, start, stop)
             if start < stop:
+                if self._nuisances < self.limits.nuisance_burst:
+                    self._nuisances += 1
                 stream.data_came(data, start, stop)
             elif not flags & h2.END_STREAM:
                 self._nuisance()
@@ -317,7 +319,12 @@ class Connection:
         stream.end_came()
         stream.no_more()
         if ended and stream.connection is not None:
-            self._forget(stream, reset_by_us=False)
+            self._end_well(stream)
+
+    def _end_well(self, stream: Stream) -> None:
+        if self._nuisances < self.limits.nuisance_burst:
+            self._nuisances += 2
+        self._forget(stream, reset_by_us=False)
 
     def _stream_fault(self, stream_id: int, fault: StreamFaultError) -> None:
         self._nuisance()
@@ -419,6 +426,8 @@ class Connection:
         if stream is None:
             self._strange_frame(stream_id, h2.RST_STREAM)
             return
+        # Twice: its HEADERS cost us, too, and DATA between the two shall not pay for both.
+        self._nuisance()
         self._nuisance()
         self._forget(stream, reset_by_us=False)
         stream.reset_came(int.from_bytes(payload))
@@ -533,7 +542,10 @@ class Connection:
         self.wake()
 
     def _nuisance(self) -> None:
-        """A frame that costs us and gives the peer nothing; too many are a flood."""
+        """A frame that costs us and gives the peer nothing; too many beside what makes sense are a flood.
+
+        DATA and streams that end well make up for some: a grpc-go server, say, sends a PING with each read.
+        """
         self._nuisances -= 1
         if self._nuisances > 0:
             return

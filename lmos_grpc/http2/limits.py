@@ -20,7 +20,7 @@ class Limits:
     max_continuations: int = 16
     # Answers (to PING and SETTINGS, and resets) that the peer does not take from us.
     max_waiting_control_bytes: int = 64 * 1024
-    # Frames that cost us and give the peer nothing: so many at once, and so many a second.
+    # Frames that cost us and give the peer nothing: so many at once, and so many a second, beside what makes sense.
     nuisance_burst: int = 10_000
     nuisances_per_second: int = 2_000
     # A writer waits above this.

@@ -276,6 +276,17 @@ def test_a_rapid_reset_ends_the_connection() -> None:
     assert all(call.endings for call in served.calls)
 
 
+def test_a_peer_that_pings_with_every_call_is_no_flood() -> None:
+    served = Served()
+    served.receive(opening())
+    for number in range(500):
+        stream_id = 2 * number + 1
+        call = frame(h2.HEADERS, 4, stream_id, encode_block(REQUEST)) + frame(h2.DATA, 1, stream_id, message(b"x"))
+        served.receive(call + h2.ping_frame(bytes(8), ack=False) * 2)
+    assert not served.connection.closing
+    assert len(served.calls) == 500
+
+
 def test_empty_data_frames_without_end_are_a_flood() -> None:
     served = Served()
     served.receive(opening() + frame(h2.HEADERS, 4, 1, encode_block(REQUEST)) + frame(h2.DATA, 0, 1, b"") * 60)

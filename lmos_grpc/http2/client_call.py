@@ -16,7 +16,7 @@ from lmos_grpc.http2.frames import StreamFaultError
 from lmos_grpc.http2.header_encoding import encode_block, encode_field
 from lmos_grpc.http2.metadata import decode_text, encode_timeout, metadata_of
 from lmos_grpc.http2.status import code_of_http, code_of_number, code_of_reset
-from lmos_grpc.http2.stream import Stream, wait_in, wake_all
+from lmos_grpc.http2.stream import Stream, call_back, wait_in, wake_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterable
@@ -217,9 +217,8 @@ class ClientCall(Stream):
         self.no_more()
         wake_all(self._waiters)
         wake_all(self._writers)
-        for callback in self._callbacks:
-            callback(self)
-        self._callbacks = []
+        callbacks, self._callbacks = self._callbacks, []
+        call_back(callbacks, self)
 
     def _let_go(self, code: int) -> None:
         if self.connection is not None:

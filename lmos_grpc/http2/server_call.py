@@ -20,7 +20,7 @@ from lmos_grpc.http2.metadata import encode_metadata, encode_text, metadata_of
 from lmos_grpc.http2.outlet import Outlet
 from lmos_grpc.http2.request_head import check_trailers
 from lmos_grpc.http2.status import NUMBERS, code_of
-from lmos_grpc.http2.stream import Stream
+from lmos_grpc.http2.stream import Stream, call_back
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -220,9 +220,8 @@ class ServerCall(Stream, grpc.aio.ServicerContext[Any, Any]):
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
-        for callback in self._callbacks:
-            callback(self)
-        self._callbacks = []
+        callbacks, self._callbacks = self._callbacks, []
+        call_back(callbacks, self)
 
     def _fail(self, code: grpc.StatusCode, reason: str) -> None:
         self._finish(code, reason, ())

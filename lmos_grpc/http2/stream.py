@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
@@ -13,7 +13,7 @@ from lmos_grpc.http2.compression import decompress
 from lmos_grpc.http2.frames import window_update_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from lmos_grpc.http2.connection import Connection
     from lmos_grpc.http2.metadata import Field
@@ -232,6 +232,16 @@ class Stream:
         self._partial = bytearray()
         self.no_more()
         wake_all(self._writers)
+
+
+def call_back(callbacks: Iterable[Callable[[Any], None]], call: object) -> None:
+    """Calls each back; one that raises is reported, and spoils neither the others nor the connection's other calls."""
+    for callback in callbacks:
+        try:
+            callback(call)
+        except Exception as error:  # noqa: BLE001 # foreign code in the middle of a connection of many calls
+            context = {"message": "a callback of a finished call failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
 
 
 async def wait_in(queue: list[asyncio.Future[None]]) -> None:

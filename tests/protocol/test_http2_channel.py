@@ -420,6 +420,23 @@ async def test_a_receiver_that_fails_ends_its_call_and_no_other() -> None:
         assert await other == b"other"
 
 
+async def test_a_callback_that_fails_is_reported_and_spoils_no_other_call() -> None:
+    def fail(_call: object) -> None:
+        raise LookupError("not mine")
+
+    reported: list[Any] = []
+    async with served() as (calls, _, address), Http2Channel(address) as channel:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
+        other: Any = channel.unary_unary("/test.Calls/hold")(b"other")
+        await calls.entered.wait()
+        call: Any = channel.unary_unary("/test.Calls/echo")(b"hi")
+        call.add_done_callback(fail)
+        assert await call == b"hi"
+        calls.go_on.set()
+        assert await other == b"other"
+    assert [type(each) for each in reported] == [LookupError]
+
+
 @pytest.mark.parametrize("method", ["many", "push"])
 async def test_a_reader_that_stops_reading_stops_the_writer_and_a_cancel_ends_it(method: str) -> None:
     async with served() as (calls, _, address), Http2Channel(address) as channel:

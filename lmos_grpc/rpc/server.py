@@ -58,7 +58,7 @@ async def serve(
     Raises:
         EnvironmentFaultError: the address cannot be bound.
     """
-    server = make_server([*interceptors, ErrorMappingInterceptor()])
+    server = make_server([*interceptors, ErrorMappingInterceptor()], host=address.rpartition(":")[0])
     register(server)
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

@@ -9,6 +9,7 @@ import grpc.aio
 
 from lmos_grpc.errors import InvalidConfigurationError
 from lmos_grpc.http2 import Http2Channel, Http2Server
+from lmos_grpc.rpc.listen import is_loopback
 from lmos_grpc.rpc.options import channel_options, server_options
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ def chosen_transport() -> Transport:
     return _Choice.transport
 
 
-def make_server(interceptors: Sequence[grpc.aio.ServerInterceptor]) -> grpc.aio.Server:
-    """A server of the chosen kind, with our options."""
-    if _Choice.transport is Transport.HTTP2:
+def make_server(interceptors: Sequence[grpc.aio.ServerInterceptor], *, host: str = "127.0.0.1") -> grpc.aio.Server:
+    """A server of the chosen kind, with our options, for a host; what others can reach is always grpcio's."""
+    if _Choice.transport is Transport.HTTP2 and is_loopback(host):
         return Http2Server(interceptors=interceptors)
     return grpc.aio.server(interceptors=list(interceptors), options=server_options())
 

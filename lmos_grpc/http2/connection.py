@@ -1,14 +1,14 @@
-"""One HTTP/2 connection without its socket: frames in, frames out, flow control, and what a peer may not do."""
+"""One HTTP/2 connection without its socket: the frames that come, and what a peer may not do."""
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from lmos_grpc.http2 import frames as h2
+from lmos_grpc.http2.flood_guard import FloodGuard
 from lmos_grpc.http2.frames import ConnectionFaultError, StreamFaultError
 from lmos_grpc.http2.header_decoding import HeaderBlockError, HeaderDecoder
-from lmos_grpc.http2.header_encoding import NO_DYNAMIC_TABLE
+from lmos_grpc.http2.outflow import Outflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,32 +17,15 @@ if TYPE_CHECKING:
     from lmos_grpc.http2.metadata import Field
     from lmos_grpc.http2.stream import Stream
 
-# Streams that ended lately, so that what was already under way for them is told from what breaks the rules.
-_REMEMBERED: Final = 1_024
-# So much DATA is given to the transport at once; then others have a turn.
-_PULL_BYTES: Final = 256 * 1024
 _STREAM_MASK: Final = 0x7FFF_FFFF
 
 
-class Connection:
-    """The rules that both ends share. `wake` is called when there is something to `pull`."""
+class Connection(Outflow):
+    """The rules that both ends share: what comes in."""
 
     def __init__(self, limits: Limits, wake: Callable[[], None], clock: Callable[[], float]) -> None:
-        self.limits = limits
-        self.wake = wake
-        self.wire = bytearray()
-        self.streams: dict[int, Stream] = {}
-        self.closing = False  # after GOAWAY with an error, or when both ends are done
-        self.draining = False  # no new streams
-        self.send_window = h2.DEFAULT_WINDOW
-        self.peer_window = h2.DEFAULT_WINDOW
-        self.peer_max_frame = h2.DEFAULT_FRAME_SIZE
-        self.paused = False  # the transport has enough
-        self._clock = clock
-        self._ready: deque[Stream] = deque()
-        self._closed: dict[int, bool] = {}  # stream id -> whether we were the one who reset it
+        super().__init__(limits, wake, FloodGuard(limits, clock))
         self._receive_window = limits.connection_window_bytes
-        self._last_peer_stream = 0
         self._rest = b""
         self._decoder = HeaderDecoder(max_list_bytes=limits.max_header_list_bytes * 2)
         self._block: bytearray | None = None
@@ -50,11 +33,6 @@ class Connection:
         self._block_flags = 0
         self._block_frames = 0
         self._first_frame = True
-        self._nuisances = float(limits.nuisance_burst)
-        self._nuisances_at = clock()
-        self._awaited_ping = b""
-        self._say_no_table = True
-        self._answers_bytes = 0
         self._handlers = {
             h2.HEADERS: self._headers_came,
             h2.PRIORITY: self._priority_came,
@@ -66,146 +44,6 @@ class Connection:
             h2.WINDOW_UPDATE: self._window_came,
             h2.CONTINUATION: self._continuation_came,
         }
-        self._hangs_up = False  # whether the end of our direction is the end of the stream
-
-    # Sending.
-
-    def greet(self, settings: dict[int, int]) -> None:
-        """Our SETTINGS, first of all frames, and the connection's window."""
-        said = {
-            **settings,
-            h2.INITIAL_WINDOW_SIZE: self.limits.stream_window_bytes,
-            h2.MAX_HEADER_LIST_SIZE: self.limits.max_header_list_bytes,
-        }
-        self.wire += h2.settings_frame(said)
-        if (more := self.limits.connection_window_bytes - h2.DEFAULT_WINDOW) > 0:
-            self.wire += h2.window_update_frame(0, more)
-        self.wake()
-
-    def queue(self, stream: Stream) -> None:
-        """Puts a stream into the queue of those that have something to send."""
-        stream.queued = True
-        self._ready.append(stream)
-        self.wake()
-
-    def send_headers(self, stream: Stream, block: bytes, *, end: bool) -> None:
-        """Writes a header block at once."""
-        if self._say_no_table:
-            block = NO_DYNAMIC_TABLE + block
-            self._say_no_table = False
-        if len(block) <= self.peer_max_frame:
-            flags = h2.END_HEADERS | h2.END_STREAM if end else h2.END_HEADERS
-            self.wire += h2.HEAD.pack(len(block) >> 8, len(block) & 0xFF, h2.HEADERS, flags, stream.id)
-            self.wire += block
-        else:
-            self.wire += h2.header_frames(stream.id, block, end_stream=end, max_frame=self.peer_max_frame)
-        self.wake()
-        if end:
-            self._local_end(stream)
-
-    def reset(self, stream: Stream, code: int) -> None:
-        """Ends a stream before its time, and forgets it."""
-        if stream.connection is self:
-            self.wire += h2.reset_frame(stream.id, code)
-            self._forget(stream, reset_by_us=True)
-            self.wake()
-
-    def pull(self) -> bytearray | None:
-        """What is to be written now; None if there is nothing."""
-        if self.paused:
-            return None
-        if self._ready:
-            if self.send_window > 0:
-                self._fill()
-            else:
-                self._fill_ends()
-        wire = self.wire
-        if not wire:
-            return None
-        self.wire = bytearray()
-        self._answers_bytes = 0
-        return wire
-
-    @property
-    def has_more(self) -> bool:
-        """Whether another `pull` would give something."""
-        return not self.paused and (bool(self.wire) or (bool(self._ready) and self.send_window > 0))
-
-    def _fill(self) -> None:
-        ready, wire = self._ready, self.wire
-        budget = _PULL_BYTES
-        while ready and budget > 0:
-            stream = ready.popleft()
-            stream.queued = False
-            out = stream.out
-            size = min(len(out), stream.send_window, self.send_window, self.peer_max_frame)
-            if size > 0:
-                self._write_data(stream, out, size, wire)
-                budget -= size
-            if stream.ending and not stream.out:
-                self._write_end(stream)
-            elif stream.out and stream.send_window > 0:
-                stream.queued = True
-                ready.append(stream)
-                if self.send_window <= 0:
-                    return
-
-    def _write_data(self, stream: Stream, out: bytearray, size: int, wire: bytearray) -> None:
-        whole = size == len(out)
-        last = whole and stream.ending and not stream.trailers
-        wire += h2.HEAD.pack(size >> 8, size & 0xFF, h2.DATA, h2.END_STREAM if last else 0, stream.id)
-        if whole:
-            wire += out
-            stream.out = bytearray()
-        else:
-            wire += out[:size]
-            del out[:size]
-        stream.send_window -= size
-        self.send_window -= size
-        stream.local_ended = last
-        stream.sent_some()
-
-    def _write_end(self, stream: Stream) -> None:
-        if stream.local_ended:
-            self._local_end(stream)
-        elif stream.trailers:
-            self.send_headers(stream, stream.trailers, end=True)
-        else:
-            self.wire += h2.head(0, h2.DATA, h2.END_STREAM, stream.id)
-            self._local_end(stream)
-
-    def _fill_ends(self) -> None:
-        # The window is closed; what needs none may pass.
-        for stream in [each for each in self._ready if each.ending and not each.out]:
-            self._ready.remove(stream)
-            stream.queued = False
-            self._write_end(stream)
-
-    def _local_end(self, stream: Stream) -> None:
-        stream.local_ended = True
-        if stream.remote_ended:
-            self._end_well(stream)
-        elif self._hangs_up:
-            self.reset(stream, h2.NO_ERROR)
-
-    def _forget(self, stream: Stream, *, reset_by_us: bool) -> None:
-        del self.streams[stream.id]
-        self._remember(stream.id, reset_by_us=reset_by_us)
-        if stream.queued:
-            self._ready.remove(stream)
-            stream.queued = False
-        stream.forgotten()
-        self.stream_closed()
-
-    def _remember(self, stream_id: int, *, reset_by_us: bool) -> None:
-        if len(self._closed) >= _REMEMBERED:
-            del self._closed[next(iter(self._closed))]
-        self._closed[stream_id] = reset_by_us
-
-    def stream_closed(self) -> None:
-        """A stream was forgotten."""
-
-    # Receiving.
 
     def receive(self, data: bytes) -> None:
         """Takes what the socket gave."""
@@ -235,12 +73,6 @@ class Connection:
             stream.queued = False
             stream.forgotten()
             stream.connection_lost(reason)
-
-    def ping(self, payload: bytes) -> None:
-        """Asks whether the peer is there; `ping_answered` tells."""
-        self._awaited_ping = payload
-        self.wire += h2.ping_frame(payload, ack=False)
-        self.wake()
 
     def ping_answered(self, payload: bytes) -> None:
         """The answer to a ping came."""
@@ -277,7 +109,7 @@ class Connection:
                 return
         self._rest = data[at:]
 
-    def _data_came(  # noqa: C901 # the hot path is flat
+    def _data_came(  # the hot path is flat
         self, stream_id: int, flags: int, data: bytes, start: int, stop: int
     ) -> None:
         size = stop - start
@@ -297,11 +129,10 @@ class Connection:
             if flags & h2.PADDED:
                 start, stop = _unpadded(data, start, stop)
             if start < stop:
-                if self._nuisances < self.limits.nuisance_burst:
-                    self._nuisances += 1
+                self._guard.sense(1)
                 stream.data_came(data, start, stop)
             elif not flags & h2.END_STREAM:
-                self._nuisance()
+                self._guard.nuisance()
             if flags & h2.END_STREAM and stream.connection is not None:
                 self._remote_end(stream)
         except StreamFaultError as fault:
@@ -323,13 +154,8 @@ class Connection:
         if ended and stream.connection is not None:
             self._end_well(stream)
 
-    def _end_well(self, stream: Stream) -> None:
-        if self._nuisances < self.limits.nuisance_burst:
-            self._nuisances += 2
-        self._forget(stream, reset_by_us=False)
-
     def _stream_fault(self, stream_id: int, fault: StreamFaultError) -> None:
-        self._nuisance()
+        self._guard.nuisance()
         stream = self.streams.get(stream_id)
         self.wire += h2.reset_frame(stream_id, fault.code)
         self.wake()
@@ -353,7 +179,7 @@ class Connection:
             except StreamFaultError as fault:
                 self._stream_fault(stream_id, fault)
         else:
-            self._nuisance()
+            self._guard.nuisance()
 
     def _headers_came(self, flags: int, stream_id: int, payload: bytes) -> None:
         if not stream_id:
@@ -413,7 +239,7 @@ class Connection:
             raise ConnectionFaultError(h2.COMPRESSION_ERROR, f"a header block cannot be decoded: {error}") from error
 
     def _priority_came(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        self._nuisance()
+        self._guard.nuisance()
         if not stream_id:
             raise ConnectionFaultError(h2.PROTOCOL_ERROR, "PRIORITY on stream 0")
         if len(payload) != _PRIORITY_SIZE:
@@ -429,8 +255,7 @@ class Connection:
             self._strange_frame(stream_id, h2.RST_STREAM)
             return
         # Twice: its HEADERS cost us, too, and DATA between the two shall not pay for both.
-        self._nuisance()
-        self._nuisance()
+        self._guard.nuisance(2)
         self._forget(stream, reset_by_us=False)
         stream.reset_came(int.from_bytes(payload))
 
@@ -443,7 +268,7 @@ class Connection:
             return
         if len(payload) % _SETTING_SIZE:
             raise ConnectionFaultError(h2.FRAME_SIZE_ERROR, "SETTINGS of half a setting")
-        self._nuisance()
+        self._guard.nuisance()
         said: dict[int, int] = {}
         for at in range(0, len(payload), _SETTING_SIZE):
             key, value = int.from_bytes(payload[at : at + 2]), int.from_bytes(payload[at + 2 : at + 6])
@@ -482,7 +307,7 @@ class Connection:
         if len(payload) != _PING_SIZE:
             raise ConnectionFaultError(h2.FRAME_SIZE_ERROR, "PING is not eight bytes")
         if not flags & h2.ACK:
-            self._nuisance()
+            self._guard.nuisance()
             self._answer(h2.ping_frame(payload, ack=True))
         elif payload == self._awaited_ping:
             self._awaited_ping = b""
@@ -525,38 +350,12 @@ class Connection:
             raise ConnectionFaultError(h2.PROTOCOL_ERROR, f"frame {kind} on stream {stream_id}, which is not open")
         if kind == h2.DATA and not self._closed.get(stream_id, False):
             # Not `raise`: there is no stream to forget.
-            self._nuisance()
+            self._guard.nuisance()
             self.wire += h2.reset_frame(stream_id, h2.STREAM_CLOSED)
             self.wake()
 
     def _was_opened(self, stream_id: int) -> bool:
         return stream_id <= self._last_peer_stream
-
-    def _was_closed(self, stream_id: int) -> bool | None:
-        """Whether we reset a stream that ended lately; None for others."""
-        return self._closed.get(stream_id)
-
-    def _answer(self, frame: bytes) -> None:
-        self.wire += frame
-        self._answers_bytes += len(frame)
-        if self._answers_bytes > self.limits.max_waiting_control_bytes:
-            raise ConnectionFaultError(h2.ENHANCE_YOUR_CALM, "answers that nobody takes")
-        self.wake()
-
-    def _nuisance(self) -> None:
-        """A frame that costs us and gives the peer nothing; too many beside what makes sense are a flood.
-
-        DATA and streams that end well make up for some: a grpc-go server, say, sends a PING with each read.
-        """
-        self._nuisances -= 1
-        if self._nuisances > 0:
-            return
-        now = self._clock()
-        burst, rate = self.limits.nuisance_burst, self.limits.nuisances_per_second
-        self._nuisances = min(float(burst), (now - self._nuisances_at) * rate)
-        self._nuisances_at = now
-        if self._nuisances < 1:
-            raise ConnectionFaultError(h2.ENHANCE_YOUR_CALM, "too many frames that lead to nothing")
 
 
 _PRIORITY_SIZE: Final = 5

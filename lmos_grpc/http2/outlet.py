@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lmos_grpc.http2.server_call import ServerCall
+    from lmos_grpc.http2.server_context import ServerContext
 
 
 class Outlet:
@@ -13,7 +13,7 @@ class Outlet:
 
     __slots__ = ("_call",)
 
-    def __init__(self, call: ServerCall) -> None:
+    def __init__(self, call: ServerContext) -> None:
         self._call = call
 
     def put(self, message: bytes) -> None:

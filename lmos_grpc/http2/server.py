@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import socket
 import time
 from functools import partial
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from lmos_grpc.http2.request_head import RequestHead
     from lmos_grpc.http2.server_call import Handler
 
+_LOG = logging.getLogger(__name__)
 _BACKLOG = 1_024
+# A cancelled handler cleans up in less, or it does not listen.
+_END_SECONDS = 10.0
 
 
 class Http2Server(grpc.aio.Server):
@@ -118,7 +122,9 @@ class Http2Server(grpc.aio.Server):
         for call in list(self._calls.values()):
             call.cut_off()
         if self._calls:
-            await asyncio.wait(self._calls)
+            _, late = await asyncio.wait(self._calls, timeout=_END_SECONDS)
+            for task in late:
+                _LOG.error("a handler of %s goes on, though its call was cancelled", self._calls[task].method)
         for wire, connection in list(self._wires.items()):
             connection.finish()
             wire.close()

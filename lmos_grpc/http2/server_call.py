@@ -38,7 +38,7 @@ _BEHAVIOURS: Final = {
 class ServerCall(ServerContext):
     """A call from its first header to its status; made by the server for a connection."""
 
-    __slots__ = ("_handler", "_method", "_server")
+    __slots__ = ("_handler", "_server", "method")
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class ServerCall(ServerContext):
     ) -> None:
         super().__init__(peer, fields, timeout=timeout, max_message_bytes=server.limits.max_message_bytes)
         self._server = server
-        self._method = method
+        self.method = method
         self._handler = handler
         if timeout is not None:
             self._timer = server.loop.call_later(timeout, self._deadline_passed)
@@ -104,7 +104,7 @@ class ServerCall(ServerContext):
 
     async def _run(self) -> None:
         try:
-            handler = await self._server.handler_of(self._handler, self._method, self.invocation_metadata)
+            handler = await self._server.handler_of(self._handler, self.method, self.invocation_metadata)
             if handler is None:
                 self._finish(grpc.StatusCode.UNIMPLEMENTED, "Method not found!", ())
             else:
@@ -117,7 +117,7 @@ class ServerCall(ServerContext):
             raise
         except Exception as error:  # noqa: BLE001 # the edge: whatever was raised has to leave as a status
             if not self._over:
-                _LOG.exception("a handler of %s failed", self._method)
+                _LOG.exception("a handler of %s failed", self.method)
             code = self._code if self._code not in (None, grpc.StatusCode.OK) else grpc.StatusCode.UNKNOWN
             self._finish(code, f"Unexpected {type(error)}: {error}", self._trailing)
 

@@ -470,6 +470,27 @@ class Slow(
         return await self.intercept_unary_unary(continuation, client_call_details, request_iterator)
 
 
+async def test_metadata_larger_than_a_frame_travels_both_ways() -> None:
+    async def mirror(request: bytes, context: Any) -> bytes:
+        said = {key: value for key, value in context.invocation_metadata() if key.startswith("x-")}
+        await context.send_initial_metadata(tuple(said.items()))
+        context.set_trailing_metadata(tuple(said.items()))
+        return request
+
+    said = tuple((f"x-{number}-bin", bytes([number]) * 6_000) for number in range(5))
+    server = Http2Server()
+    handlers: dict[str, Any] = {"mirror": grpc.unary_unary_rpc_method_handler(mirror)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Mirror", handlers),))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    async with Http2Channel(address) as channel, asyncio.timeout(LIMIT_SECONDS):
+        call: Any = channel.unary_unary("/test.Mirror/mirror")(b"", metadata=said)
+        await call
+        assert tuple(await call.initial_metadata()) == said
+        assert tuple(await call.trailing_metadata()) == said
+    await server.stop(0)
+
+
 async def test_interceptors_that_wait_serve_every_kind_of_call() -> None:
     async def requests() -> AsyncIterator[bytes]:
         yield b"one"

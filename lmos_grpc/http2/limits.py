@@ -10,7 +10,7 @@ from datetime import timedelta
 class Limits:
     """Windows, sizes and rates of one connection; the windows at least 65,535 bytes, which a peer may assume."""
 
-    stream_window_bytes: int = 1024 * 1024
+    stream_window_bytes: int = 256 * 1024
     connection_window_bytes: int = 4 * 1024 * 1024
     max_message_bytes: int = 5 * 1024 * 1024
     # A peer that opens more is refused; with grpc.aio there is no limit at all.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lmos_grpc.declarations.document_schema import duration
+from lmos_grpc.declarations.value_kinds import duration
 from lmos_grpc.domain.card import DEFAULT_SUBSET, AgentCard, Capability
 from lmos_grpc.domain.channel import Channel, RequiredCapability, Thresholds, VersionPick
 from lmos_grpc.domain.declared_agent import DeclaredAgent

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from lmos_grpc.declarations.checks import checked
@@ -16,7 +19,6 @@ from lmos_grpc.errors import InvalidConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from lmos_grpc.declarations.yaml_documents import YamlDocument
     from lmos_grpc.domain.channel import Channel
@@ -88,22 +90,28 @@ def read_rules(paths: Sequence[Path]) -> Reading:
 
 
 def declaration_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files, and those in the folders, in the order of their names; what is not there is among them as it is."""
+    """The files, and those in the folders, in the order of their names; what cannot be read is among them as it is."""
     for path in paths:
-        if path.is_dir():
-            yield from sorted(each for each in path.rglob("*") if _is_declaration(each, path))
-        else:
-            yield path
+        yield from sorted(_in_folder(path)) if os.path.isdir(path) else (path,)  # noqa: PTH112 - Path.is_dir raises
 
 
-def _is_declaration(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.suffix in SUFFIXES and path.name != NOT_A_DECLARATION and path.is_file()
+def _in_folder(folder: Path) -> Iterator[Path]:
+    unreadable: list[OSError] = []
+    for place, folders, files in os.walk(folder, onerror=unreadable.append):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        for name in files:
+            if name.endswith(SUFFIXES) and not name.startswith(".") and name != NOT_A_DECLARATION:
+                yield Path(place, name)
+    # A folder that cannot be listed is told of like a file that cannot be read, and not taken for an empty one.
+    yield from (Path(each.filename) for each in unreadable)
 
 
 def _documents(path: Path) -> tuple[list[YamlDocument], list[Problem]]:
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        known = path.stat()
+        if not S_ISREG(known.st_mode):
+            return [], [Problem(str(path), 0, 0, "is no file that can be read")]
+        if known.st_size > LARGEST_FILE:
             return [], [Problem(str(path), 0, 0, f"is larger than {LARGEST_FILE} bytes: split it")]
         return yaml_documents(str(path), path.read_text("utf-8"))
     except UnicodeDecodeError:

@@ -47,14 +47,27 @@ def yaml_documents(file: str, text: str) -> tuple[list[YamlDocument], list[Probl
             if not faults:
                 value = yaml.constructor.SafeConstructor().construct_document(node)
                 if value is not None:
-                    documents.append(YamlDocument(file, node, value))
+                    documents.extend(_unpacked(YamlDocument(file, node, value)))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         problems.append(Problem(file, line, column, f"no YAML: {' '.join(str(error.problem).split())}"))
+    except RecursionError:
+        problems.append(Problem(file, 0, 0, "no YAML that can be read: it is nested too deeply"))
     except (yaml.YAMLError, ValueError) as error:
         problems.append(Problem(file, 0, 0, f"no YAML: {' '.join(str(error).split())}"))
     return documents, problems
+
+
+def _unpacked(document: YamlDocument) -> Iterator[YamlDocument]:
+    """The items of a list as `kubectl get -o yaml` prints it; else the document itself."""
+    value = document.value
+    if not isinstance(value, dict) or value.get("kind") != "List" or not isinstance(value.get("items"), list):
+        yield document
+        return
+    [items] = [node for key, node in document.node.value if key.value == "items"]
+    for node, item in zip(items.value, value["items"], strict=True):
+        yield YamlDocument(document.file, node, item)
 
 
 def _faults(node: yaml.Node, file: str, seen: set[int]) -> Iterator[Problem]:

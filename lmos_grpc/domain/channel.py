@@ -90,10 +90,20 @@ class Channel:
     turn_budget: timedelta | None = None
     may_hand_over: bool = True
     where: str = ""
+    # Asked for each agent that gets a turn, of as many requirements as there are capabilities in the mesh.
+    _by_name: Mapping[str, tuple[RequiredCapability, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sorts the requirements by what they name."""
+        by_name: dict[str, tuple[RequiredCapability, ...]] = {}
+        for wish in self.required or ():
+            by_name[wish.name] = (*by_name.get(wish.name, ()), wish)
+        object.__setattr__(self, "_by_name", by_name)
 
     def permitted(self, card: AgentCard) -> frozenset[str]:
         """The ids of those capabilities of a card that may be reached over the channel."""
-        required = self.required
-        return frozenset(
-            each.id for each in card.capabilities if required is None or any(wish.takes(each) for wish in required)
-        )
+        return frozenset(each.id for each in card.capabilities if self.required is None or self._takes(each))
+
+    def _takes(self, capability: Capability) -> bool:
+        wishes = (*self._by_name.get(capability.id, ()), *self._by_name.get(capability.name, ()))
+        return any(wish.takes(capability) for wish in wishes)

@@ -42,8 +42,9 @@ class Rules:
         return cls({each.name: each for each in tenants}, places, declared)
 
     def channels_at(self, tenant: str, channel: str) -> Mapping[str, Channel]:
-        """A channel by subset, as the tenant has it, or else as all have it; empty: there is none."""
-        return self.channels.get((tenant, channel)) or self.channels.get((_ALL_TENANTS, channel)) or {}
+        """A channel by subset, each as the tenant has it, or else as all have it; empty: there is none."""
+        of_all, own = self.channels.get((_ALL_TENANTS, channel), {}), self.channels.get((tenant, channel), {})
+        return {**of_all, **own} if of_all and own else of_all or own
 
     def declared(self, key: AgentKey) -> tuple[DeclaredAgent, ...]:
         """All that is declared of an agent."""

@@ -111,6 +111,15 @@ class Router:
         """
         return terms_of(self._rules, turn.context, turn.conversation_id)
 
+    def durable(self, turn: TurnRequest) -> bool | None:
+        """Whether an event of the turn is to be on disk before it is shown; None: as the mesh does it.
+
+        Raises:
+            TenantNotAllowedError: there is no such tenant.
+            ChannelNotAllowedError: the tenant has no such channel.
+        """
+        return self.terms(turn).durable
+
     def why_not(self, turn: TurnRequest, agent: str, decision: Decision | None, /) -> tuple[Candidate, ...]:
         """All that keeps an agent from the turn; `decision` is that on the turn, None where it can go to nobody.
 
@@ -189,7 +198,7 @@ def _talked_before(turn: TurnRequest, state: ConversationState) -> ConversationS
 
 
 def _notes(terms: Terms, decision: Decision) -> str:
-    wanted = terms.subset
-    elsewhere = ", ".join(each.agent for each in decision.targets if each.subset != wanted)
+    wanted = terms.context.subset  # where the mesh drew the subset, most agents have no canary, and need none
+    elsewhere = ", ".join(each.agent for each in decision.targets if wanted and each.subset != terms.subset)
     subset = f"; {elsewhere} has no ready instance of the subset {wanted!r}, so the stable one is used"
     return f"{terms.note}{subset if elsewhere else ''}"

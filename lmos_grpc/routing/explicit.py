@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.errors import LmosError
     from lmos_grpc.routing.eligibility import Eligibility
-    from lmos_grpc.routing.governance import Excluded
+    from lmos_grpc.routing.governance import Excluded, Governed
     from lmos_grpc.routing.terms import Terms
 
 _RETRY_AFTER = timedelta(seconds=1)
@@ -90,30 +90,33 @@ def named_agents(
         NoHealthyInstanceError: no instance is ready.
     """
     governed = roll.eligibility.governed(roll.terms, capability=capability, version_range=version_range)
-    known = tuple((roll.view.agents_named(agent) if agent else roll.view.agents).values())
-    if not known and agent:
-        raise UnknownAgentError(f"no agent {agent!r} is registered; `lmos agents` lists all that are", agent=agent)
-    if capability and not any(each.card.capability(capability) for each in known):
-        raise UnknownCapabilityError(_nobody_offers(agent, capability), agent=agent, capability=capability)
-    names = [agent] if agent else governed.allowed
     allowed = [
         governed.agent_for(name, capability)
-        for name in names
+        for name in ([agent] if agent else governed.allowed)
         if name in governed.allowed and (not capability or (name, capability) in governed.wired)
     ]
     if not allowed:
-        excluded = [
-            each
-            for each in governed.excluded
-            if agent in {"", each.key.name} and (not capability or each.capability in {"", capability})
-        ]
-        raise _error(excluded, agent=agent, capability=capability, ranged=bool(version_range))
+        raise _nobody(roll.view, governed, agent=agent, capability=capability, ranged=bool(version_range))
 
     def rank(each: Agent) -> tuple[bool, Version]:
         offered = each.card.capability(capability)
         return speaks(each.card, turn.user.locale), semantic_version(offered.version if offered else each.card.version)
 
     return tuple(sorted(allowed, key=rank, reverse=True))
+
+
+def _nobody(view: LiveView, governed: Governed, *, agent: str, capability: str, ranged: bool) -> LmosError:
+    known = tuple((view.agents_named(agent) if agent else view.agents).values())
+    if not known and agent:
+        return UnknownAgentError(f"no agent {agent!r} is registered; `lmos agents` lists all that are", agent=agent)
+    if capability and not any(each.card.capability(capability) for each in known):
+        return UnknownCapabilityError(_nobody_offers(agent, capability), agent=agent, capability=capability)
+    excluded = [
+        each
+        for each in governed.excluded
+        if agent in {"", each.key.name} and (not capability or each.capability in {"", capability})
+    ]
+    return _error(excluded, agent=agent, capability=capability, ranged=ranged)
 
 
 def _nobody_offers(agent: str, capability: str) -> str:

@@ -28,6 +28,11 @@ def standing_refusals(agent: Agent, terms: Terms) -> Iterator[Refusal]:
         yield Refusal(Exclusion.TENANT, f"it does not serve the tenant {tenant!r}")
     if card.channels and channel not in card.channels:
         yield Refusal(Exclusion.CHANNEL, f"it does not serve the channel {channel!r}")
+    documents = terms.rules.agents.get(card.name, ())
+    if documents and not any(each.is_about(agent.key) for each in documents):
+        # Else a new version would have all the rights that its declaration was to take away.
+        places = ", ".join(each.where for each in documents)
+        yield Refusal(Exclusion.VERSION, f"{places} declares it, and not in this version and subset")
     for declared in terms.rules.declared(agent.key):
         if not declared.serves_tenant(tenant):
             yield Refusal(Exclusion.TENANT, f"{declared.where} does not let it serve the tenant {tenant!r}")

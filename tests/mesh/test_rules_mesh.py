@@ -28,6 +28,7 @@ from lmos_grpc.errors import (
     TenantNotAllowedError,
     UnknownAgentError,
 )
+from lmos_grpc.routing import ExpressLane
 from tests.mesh.whole_mesh import billing_agent, orders_agent, output_to, settings_for, until, whole_mesh
 
 if TYPE_CHECKING:
@@ -213,10 +214,43 @@ async def test_an_agent_that_is_declared_with_an_address_is_there_for_as_long_as
                 await phone.ask(BILL, agent="billing-agent")
 
 
-def test_a_mesh_does_not_start_with_wrong_rules(
-    tmp_path: Path, rules: Path, capsys: pytest.CaptureFixture[str]
+def two_skills() -> Agent:
+    """Says which of its two capabilities had the turn."""
+    agent = Agent("desk-agent", version="1.0.0", description="Explains and cancels.")
+
+    @agent.capability("cancel-contract", version="1.0.0", examples={"en": ["cancel my contract"]})
+    async def cancel(_turn: object) -> AsyncIterator[str]:
+        yield "cancelled"
+
+    @agent.capability("explain-bill", version="1.0.0", examples={"en": [BILL]})
+    async def explain_bill(_turn: object) -> AsyncIterator[str]:
+        yield "explained"
+
+    return agent
+
+
+@pytest.mark.parametrize("lane", [ExpressLane.OFF, ExpressLane.ON])
+async def test_an_agent_is_held_to_what_the_channel_permits_on_both_lanes(
+    lane: ExpressLane, tmp_path: Path, rules: Path
+) -> None:
+    async with (
+        whole_mesh(tmp_path, two_skills(), express=lane, rules=(rules,)) as mesh,
+        over(mesh) as web,
+        over(mesh, "ivr") as phone,
+    ):
+        assert await web.ask("cancel my contract") == "cancelled"
+        assert await phone.ask("cancel my contract", agent="desk-agent") == "explained"
+        assert await phone.ask("cancel my contract") == "Not on the phone."
+        with pytest.raises(AgentNotAllowedError, match="does not require cancel-contract"):
+            await phone.ask("cancel my contract", capability="cancel-contract")
+
+
+@pytest.mark.parametrize("command", [("up", "--edge"), ("serve", "orchestrator", "--orchestrator")])
+def test_nothing_starts_with_wrong_rules(
+    command: tuple[str, ...], tmp_path: Path, rules: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written(rules, "kind: Chanel\n")
-    code = run_command(["up", "--config", str(rules), "--state", str(tmp_path / "state"), "--edge", "127.0.0.1:0"])
+    free = "127.0.0.1:0"
+    code = run_command([*command, free, "--metrics", free, "--config", str(rules), "--state", str(tmp_path / "state")])
     assert code == ExitCode.USAGE
     assert "rules.yaml:1:7: 'Chanel' is no kind; did you mean 'Channel'?" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,15 @@ def test_resources_of_eclipse_lmos_load_as_they_are(tmp_path: Path) -> None:
     [agent] = rules.declared(AgentKey("contract-agent", "1.0.0"))
     assert (agent.tenants, agent.channels) == (frozenset({"acme"}), frozenset({"web"}))
     assert agent.card.capabilities[0].examples == {"und": ("show me my contract", "what did I sign")}
+
+
+def test_a_list_as_kubectl_prints_it_is_unpacked_and_keeps_its_places(tmp_path: Path) -> None:
+    items = "".join(f"- {text.strip().replace(chr(10), chr(10) + '  ')}\n" for text in (LMOS_CHANNEL, LMOS_AGENT))
+    rules = rules_of(tmp_path, f"apiVersion: v1\nkind: List\nmetadata: {{resourceVersion: ''}}\nitems:\n{items}")
+    assert only_channel(rules).where.endswith("rules.yaml:5")
+    assert set(rules.agents) == {"contract-agent"}
+    [problem] = problems_of(tmp_path, "kind: List\nitems:\n- kind: Tenant\n  metadata: {nmae: a, name: b}")
+    assert problem.startswith("4:14: unknown key 'nmae' in `metadata`; did you mean 'name'?")
 
 
 def test_an_agent_of_lmos_without_channels_may_be_reached_over_none(tmp_path: Path) -> None:
@@ -404,6 +414,21 @@ def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     found = [each.message for each in read_rules([tmp_path / "gone.yaml", tmp_path / "binary.yaml"]).problems]
     assert found == ["is no text in UTF-8", "cannot be read: No such file or directory"]
+
+
+def test_what_is_no_file_or_is_too_large_or_too_deep_is_told_and_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    written(tmp_path, "#" * 5_000_000, "large.yaml")
+    written(tmp_path, "[" * 50_000, "deep.yaml")
+    (tmp_path / "gone.yaml").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder.yaml").mkdir()
+    found = {each.file.rpartition("/")[2]: each.message for each in read_rules([tmp_path]).problems}
+    assert found == {
+        "pipe.yaml": "is no file that can be read",
+        "large.yaml": "is larger than 4194304 bytes: split it",
+        "deep.yaml": "no YAML that can be read: it is nested too deeply",
+        "gone.yaml": "cannot be read: No such file or directory",
+    }
 
 
 def test_an_alias_that_contains_itself_ends(tmp_path: Path) -> None:

@@ -86,6 +86,21 @@ async def test_a_file_that_is_put_in_the_place_of_another_is_noticed_though_time
     assert watched.in_force == [["one"], ["two"]]
 
 
+async def test_a_mounted_config_map_that_is_swapped_is_noticed(tmp_path: Path) -> None:
+    # Kubernetes shows files as links through `..data`, which it moves to another folder all at once.
+    for name in ("one", "two"):
+        (tmp_path / f"..{name}").mkdir()
+        (tmp_path / f"..{name}" / "rules.yaml").write_text(SOUND.format(name), "utf-8")
+    (tmp_path / "..data").symlink_to("..one")
+    (tmp_path / "rules.yaml").symlink_to("..data/rules.yaml")
+    watched = Watched(tmp_path)
+    watched.watch.start()
+    (tmp_path / "..next").symlink_to("..two")
+    (tmp_path / "..next").replace(tmp_path / "..data")
+    await watched.watch.look()
+    assert watched.in_force == [["one"], ["two"]]
+
+
 async def test_a_wrong_file_leaves_the_rules_in_force_and_says_so_until_it_is_mended(
     watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:

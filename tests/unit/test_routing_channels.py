@@ -333,6 +333,19 @@ def test_where_channels_are_declared_there_are_no_others() -> None:
             router.decide(ask(**context))
 
 
+def test_what_is_declared_for_a_tenant_goes_before_what_is_for_all_subset_by_subset() -> None:
+    everybody = Channel(name="web", channel="web", required=(RequiredCapability("explain-bill"),))
+    own = Channel(
+        name="acme", channel="web", tenants=frozenset({"acme"}), required=(RequiredCapability("repair-line"),)
+    )
+    router = router_of(Rules.of(channels=[everybody, own]), *CARDS)
+    assert router.terms(ask()).channel == everybody
+    assert router.terms(ask(tenant="acme")).channel == own
+    router.use(Rules.of(channels=[everybody, replace(own, subset="canary")]))
+    assert router.terms(ask(tenant="acme")).channel == everybody
+    assert router.terms(ask(tenant="acme", subset="canary")).channel == replace(own, subset="canary")
+
+
 def test_ids_with_dashes_are_not_taken_for_each_other() -> None:
     rules = Rules.of(channels=[Channel(name="x", channel="b-c", tenants=frozenset({"a"}))])
     with pytest.raises(ChannelNotAllowedError):
@@ -362,9 +375,19 @@ def test_a_declaration_gives_an_agent_no_rights_that_it_does_not_claim() -> None
     assert router.decide(ask()).mode is DecisionMode.ABSTAINED
 
 
-def test_a_declaration_of_another_version_says_nothing() -> None:
-    declared = DeclaredAgent(card=AgentCard("billing-agent", ""), version="2.0.0", channels=frozenset())
-    assert router_of(Rules.of(agents=[declared]), BILLING).decide(ask()).targets
+def test_a_version_that_no_declaration_is_about_has_no_rights_where_another_is_declared() -> None:
+    declared = DeclaredAgent(card=AgentCard("billing-agent", ""), version="2.0.0", where="agents.yaml:4")
+    decision = router_of(Rules.of(agents=[declared]), BILLING, replace(FAULTS, name="far-agent")).decide(ask())
+    [told] = [each for each in decision.candidates if each.agent == "billing-agent"]
+    assert (told.exclusion, told.chosen) == (Exclusion.VERSION, False)
+    assert told.reason == "agents.yaml:4 declares it, and not in this version and subset"
+    assert router_of(Rules.of(agents=[declared]), replace(BILLING, version="2.0.0")).decide(ask()).targets
+
+
+def test_that_an_agent_has_no_canary_is_told_only_to_who_asked_for_one() -> None:
+    router = router_of(requiring(weights={"canary": 1}), BILLING)
+    assert "subset" not in router.decide(ask()).reason
+    assert "no ready instance of the subset 'canary'" in router.decide(ask(subset="canary")).reason
 
 
 def test_examples_of_a_declaration_are_learnt_and_forgotten_with_the_rules() -> None:
@@ -486,7 +509,7 @@ def test_a_channel_may_forbid_to_give_turns_on() -> None:
 @pytest.mark.parametrize("durable", [True, False, None])
 def test_a_channel_says_how_durable_its_turns_are(durable: bool | None) -> None:  # noqa: FBT001 - a parameter of the test
     rules = Rules.of(channels=[Channel(name="w", channel="web", durable=durable)])
-    assert router_of(rules, *CARDS).terms(ask()).durable is durable
+    assert router_of(rules, *CARDS).durable(ask()) is durable
 
 
 def test_other_rules_come_into_force_as_a_whole_and_old_ones_leave_nothing() -> None:
@@ -660,7 +683,9 @@ def test_whoever_gets_a_turn_may_have_it_by_every_rule(  # noqa: PLR0917 - hypot
         assert not card.channels or "web" in card.channels
         assert card.name not in visited
         assert target.subset in {"stable", "canary"}
-        for each in declared:
+        about = [each for each in declared if each.card.name == card.name]
+        assert not about or any(each.is_about(card.key) for each in about)
+        for each in about:
             assert not each.is_about(card.key) or (each.serves_tenant(tenant) and each.serves_channel("web"))
         if channel.required is not None:
             may = channel.permitted(card)

@@ -9,6 +9,7 @@ from bench.parts.fan_out import measure_fan_out
 from bench.parts.growth import measure_growth
 from bench.parts.paths import measure_paths
 from bench.parts.peers import measure_peers
+from bench.parts.transport import measure_transport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -22,6 +23,7 @@ PARTS: Mapping[str, Callable[[BenchRun], Awaitable[PartResult]]] = {
     "control-plane": measure_control_plane,
     "growth": measure_growth,
     "peers": measure_peers,
+    "transport": measure_transport,
 }
 
 __all__ = ["PARTS"]

@@ -13,6 +13,7 @@ import click
 
 from lmos_grpc.cli.output import Output
 from lmos_grpc.cli.settings import load_settings
+from lmos_grpc.rpc import choose_transport, transport_named
 from lmos_grpc.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class Invocation:
             InvalidConfigurationError: the file or a variable is wrong.
         """
         named = {name.replace("__", "."): value for name, value in given.items()}
-        return load_settings(os.environ, file=self.config, given={**self.given, **named})
+        settings = load_settings(os.environ, file=self.config, given={**self.given, **named})
+        choose_transport(transport_named(settings.mesh.transport))
+        return settings
 
 
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)

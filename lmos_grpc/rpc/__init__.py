@@ -16,6 +16,7 @@ from lmos_grpc.rpc.metadata import (
 )
 from lmos_grpc.rpc.push import Inflow, Outlet, outlet, receive
 from lmos_grpc.rpc.server import RunningServer, serve
+from lmos_grpc.rpc.transport import Transport, choose_transport, chosen_transport, transport_named
 
 __all__ = [
     "CHANNEL_HEADER",
@@ -28,8 +29,11 @@ __all__ = [
     "Inflow",
     "Outlet",
     "RunningServer",
+    "Transport",
     "calling",
     "child_timeout",
+    "choose_transport",
+    "chosen_transport",
     "context_from_metadata",
     "context_to_metadata",
     "error_from_call",
@@ -39,4 +43,5 @@ __all__ = [
     "require_safe_address",
     "serve",
     "time_left",
+    "transport_named",
 ]

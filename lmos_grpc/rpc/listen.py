@@ -16,7 +16,7 @@ def require_safe_address(address: str, *, insecure_ok: bool) -> None:
     host, separator, port = address.rpartition(":")
     if not separator or not host or not port.isdigit():
         raise InvalidConfigurationError(f"cannot listen on {address!r}: give host:port, such as 127.0.0.1:8080")
-    if not insecure_ok and not _is_loopback(host.strip("[]")):
+    if not insecure_ok and not is_loopback(host):
         raise InvalidConfigurationError(
             f"refusing to listen on {address} without TLS: it is reachable from other machines. "
             "Listen on 127.0.0.1, or say --insecure-listen if the network is trusted.",
@@ -24,10 +24,11 @@ def require_safe_address(address: str, *, insecure_ok: bool) -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, and nobody else can reach it."""
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False

@@ -7,6 +7,9 @@ from datetime import timedelta
 # A client pings when nothing was heard for so long; a server allows pings half as far apart (or it says GOAWAY).
 KEEPALIVE_TIME = timedelta(seconds=10)
 KEEPALIVE_TIMEOUT = timedelta(seconds=3)
+# The default back-off waits seconds for a peer that came back at once.
+FIRST_RECONNECT = timedelta(milliseconds=100)
+LONGEST_RECONNECT = timedelta(seconds=2)
 # One megabyte above the message limit of the contract, for what surrounds the message.
 MAX_MESSAGE_BYTES = 5 * 1024 * 1024
 
@@ -22,10 +25,9 @@ def channel_options() -> Options:
         ("grpc.http2.ping_timeout_ms", _milliseconds(KEEPALIVE_TIMEOUT)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
-        # The default back-off waits seconds for a peer that came back at once.
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.initial_reconnect_backoff_ms", _milliseconds(FIRST_RECONNECT)),
+        ("grpc.min_reconnect_backoff_ms", _milliseconds(FIRST_RECONNECT)),
+        ("grpc.max_reconnect_backoff_ms", _milliseconds(LONGEST_RECONNECT)),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         # Retries belong to Envoy and to the caller's own policy, not to two layers at once.

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from lmos_grpc.errors import EnvironmentFaultError
 from lmos_grpc.rpc.error_mapping import ErrorMappingInterceptor
-from lmos_grpc.rpc.options import server_options
+from lmos_grpc.rpc.transport import make_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+
+    import grpc.aio
 
 DEFAULT_DRAIN = timedelta(seconds=30)
 
@@ -57,7 +58,7 @@ async def serve(
     Raises:
         EnvironmentFaultError: the address cannot be bound.
     """
-    server = grpc.aio.server(interceptors=[*interceptors, ErrorMappingInterceptor()], options=server_options())
+    server = make_server([*interceptors, ErrorMappingInterceptor()], host=address.rpartition(":")[0])
     register(server)
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

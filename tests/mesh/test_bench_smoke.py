@@ -66,6 +66,12 @@ def test_every_idle_session_lives(parts: dict[str, PartResult]) -> None:
     assert parts["growth"].key_figures["sessions_alive"] == 50
 
 
+def test_either_transport_carries_messages(parts: dict[str, PartResult]) -> None:
+    ratios = parts["transport"].key_figures
+    assert ratios
+    assert all(value is not None and _LEAST < value < 1 / _LEAST for value in ratios.values()), ratios
+
+
 async def _smoke(out: Path) -> None:
     bench = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench", "--smoke", "--out", str(out)),

@@ -43,6 +43,13 @@ async def discovery_at(address: str, file: Path) -> AsyncIterator[tuple[asyncio.
         await process.wait()
 
 
+async def written(file: Path, instance_id: str) -> None:
+    """Returns once the registry's file has the instance; registration does not wait for it, and a killer has to."""
+    log = Path(f"{file}-wal")
+    while not any(instance_id.encode() in each.read_bytes() for each in (log, file) if each.exists()):  # noqa: ASYNC110 # another process writes
+        await asyncio.sleep(0)
+
+
 async def test_a_killed_discovery_comes_back_with_everybody_and_nothing_flaps(tmp_path: Path) -> None:
     view, changes = LiveView(), list[frozenset[object]]()
     file = tmp_path / "registry.db"
@@ -56,6 +63,7 @@ async def test_a_killed_discovery_comes_back_with_everybody_and_nothing_flaps(tm
         following = asyncio.create_task(keep_in_step(view, client))
         await view.wait_synced()
         view.subscribe(changes.append)
+        await written(file, lease.instance_id)
         process.send_signal(signal.SIGKILL)
         await process.wait()
 

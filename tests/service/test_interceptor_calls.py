@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from lmos_grpc.rpc.transport import make_channel, make_server
 from lmos_grpc.telemetry import ServerTracingInterceptor, client_interceptors, start_tracing
 from lmos_grpc.traces import (
     SpanKind,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from lmos_grpc.traces import Span, SqliteSpanReader, TraceNode
 
     Context = grpc.aio.ServicerContext[Any, Any]
+
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 STREAMING = ("unary_stream", "stream_stream")
@@ -131,7 +134,7 @@ async def _requests() -> AsyncIterator[bytes]:
 async def serving(
     register: Callable[[grpc.aio.Server], None], *, interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
 ) -> AsyncIterator[tuple[grpc.aio.Server, str]]:
-    server = grpc.aio.server(interceptors=interceptors)
+    server = make_server(interceptors)
     register(server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
@@ -154,9 +157,7 @@ async def traced(tmp_path: Path, behave: Callable[[Context], Awaitable[None]]) -
             serving(handlers.register, interceptors=(ServerTracingInterceptor(of_server.tracer),))
         )
         channel, inner_channel = [
-            await stack.enter_async_context(
-                grpc.aio.insecure_channel(address, interceptors=client_interceptors(tracing.tracer, address=address))
-            )
+            await stack.enter_async_context(make_channel(address, client_interceptors(tracing.tracer, address=address)))
             for tracing in (of_client, of_server)
         ]
         reader = stack.enter_context(open_span_reader(tmp_path / "traces.db"))

@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 from lmos_grpc.errors import UnknownAgentError
 from lmos_grpc.rpc import ErrorMappingInterceptor
+from lmos_grpc.rpc.transport import make_channel, make_server
 from lmos_grpc.telemetry import ServerTracingInterceptor, client_interceptors
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     Context = grpc.aio.ServicerContext[Any, Any]
+
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 LIMIT_SECONDS = 10
 WORDS = "my card is 4711"
@@ -70,13 +73,13 @@ async def calling(
     inner: tuple[grpc.aio.ServerInterceptor, ...] = (),
     client: list[grpc.aio.ClientInterceptor] | None = None,
 ) -> AsyncIterator[Any]:
-    server = grpc.aio.server(interceptors=[ServerTracingInterceptor(spans.tracer), *inner])
+    server = make_server([ServerTracingInterceptor(spans.tracer), *inner])
     handler = getattr(grpc, f"{kind}_rpc_method_handler")(behaviour)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.One", {"Call": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", interceptors=client) as channel:
+        async with make_channel(f"127.0.0.1:{port}", client or ()) as channel:
             yield getattr(channel, kind)("/test.One/Call")
     finally:
         await server.stop(0)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lmos_grpc.cli.settings import Settings, load_settings
 from lmos_grpc.cli.settings.environment import unknown_variables
 from lmos_grpc.errors import InvalidConfigurationError
+from lmos_grpc.rpc import transport_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,6 +127,11 @@ def test_the_model_key_never_prints() -> None:
 def test_a_wrong_variable_is_named() -> None:
     with pytest.raises(InvalidConfigurationError, match="the environment variable LMOS_RECORD_TEXT"):
         load_settings({"LMOS_RECORD_TEXT": "maybe"})
+
+
+def test_a_transport_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(InvalidConfigurationError, match="'quic'; say grpcio or http2"):
+        transport_named("quic")
 
 
 def test_misspelt_variables_are_noticed() -> None:

@@ -19,6 +19,7 @@ VARIABLES = {
     "LMOS_MAX_TURNS": "mesh.max_turns",
     "LMOS_ROUTERS": "mesh.routers",
     "LMOS_ALLOWED_ORIGINS": "mesh.allowed_origins",
+    "LMOS_TRANSPORT": "mesh.transport",
     "LMOS_INSECURE_LISTEN": "mesh.insecure_listen",
     "LMOS_TENANT": "caller.tenant",
     "LMOS_CHANNEL": "caller.channel",

@@ -20,6 +20,7 @@ class MeshSection:
     max_turns: int = 2_000
     routers: str = "0"  # of the express lane in processes of their own; 0: one beside the orchestrator
     allowed_origins: str = "local"  # of web pages, separated by commas; * for any, local for those of this machine
+    transport: str = "grpcio"  # grpcio or http2
     insecure_listen: bool = False
 
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.conversation import ConversationState
-from lmos_grpc.domain.turn import Lane, Role, StrategyKind
-from lmos_grpc.errors import InvalidRequestError, MeshStartingError
+from lmos_grpc.domain.turn import Lane, Role
+from lmos_grpc.errors import MeshStartingError
 from lmos_grpc.routing.case import Case
 from lmos_grpc.routing.classified import by_ranking, several_intents
 from lmos_grpc.routing.continuation import by_answer, reply_to_question, stay_with_last
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from lmos_grpc.routing.lane import LaneChoice
 
 _NEW_CONVERSATION = ConversationState()
-_UNAVAILABLE = (StrategyKind.QUORUM, StrategyKind.BEST)
 _MOST_CONTEXTS = 256
 
 
@@ -67,12 +66,11 @@ class Router:
 
         Raises:
             MeshStartingError: the registry has not been read yet.
-            InvalidRequestError: the strategy is not available.
             UnknownOptionError: `turn.answer` is not about an open question and one of its options.
             LmosError: the agent or capability that was named cannot take the turn (see `named_agents`).
         """
         started = self._clock()
-        self._check(turn)
+        self._check_synced()
         unseen = self._settings.express is not ExpressLane.OFF
         decision = (
             by_name(self._view, turn) or by_answer(self._view, turn, state, unseen=unseen) or self._by_text(turn, state)
@@ -89,15 +87,10 @@ class Router:
         agent = self._view.agents.get(decision.targets[0].key) if decision.targets else None
         return choose_lane(turn, decision, state, agent.card if agent else None, self._settings.express)
 
-    def _check(self, turn: TurnRequest) -> None:
+    def _check_synced(self) -> None:
         if not self._view.synced:
             raise MeshStartingError(
                 "the registry has not been read yet; try again in a second", retry_after=timedelta(seconds=1)
-            )
-        kind = turn.hint.strategy.kind
-        if kind in _UNAVAILABLE:
-            raise InvalidRequestError(
-                f"the strategy {kind.value} is not available yet; use one, all or first", field="hint.strategy.kind"
             )
 
     def _by_text(self, turn: TurnRequest, state: ConversationState) -> Decision:

@@ -86,6 +86,11 @@ class SaidEvent:
         self.kind: str = self._event.WhichOneof("event") or ""
 
     @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        return self._response.ByteSize()
+
+    @property
     def capability(self) -> str:
         """The capability that it says it comes from."""
         return self._event.source.capability

@@ -111,7 +111,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_UNKNOWN_OPTION: _ErrorReason.ValueType  # 41
     """The clarification that is answered is not open, or has no such option. INVALID_ARGUMENT."""
     ERROR_REASON_NO_BRANCH_ANSWERED: _ErrorReason.ValueType  # 42
-    """No quorum of the branches of a fan-out gave an answer. UNAVAILABLE."""
+    """Fewer branches of a fan-out gave an answer than its strategy needs. UNAVAILABLE."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something failed: one value per failure that a program may want to tell apart.
@@ -206,7 +206,7 @@ ERROR_REASON_UNREACHABLE: ErrorReason.ValueType  # 40
 ERROR_REASON_UNKNOWN_OPTION: ErrorReason.ValueType  # 41
 """The clarification that is answered is not open, or has no such option. INVALID_ARGUMENT."""
 ERROR_REASON_NO_BRANCH_ANSWERED: ErrorReason.ValueType  # 42
-"""No quorum of the branches of a fan-out gave an answer. UNAVAILABLE."""
+"""Fewer branches of a fan-out gave an answer than its strategy needs. UNAVAILABLE."""
 global___ErrorReason = ErrorReason
 
 @typing.final

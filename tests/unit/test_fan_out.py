@@ -1,0 +1,265 @@
+"""The merge under every strategy: any agents, any order, any failures, any speed, and a cancel at any time.
+
+Everything between the agents' calls and the caller's outlet is real; the time is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmos_grpc.agent_service import TurnExecutor
+from lmos_grpc.clients.live_view import LiveView
+from lmos_grpc.conversation import MemoryTurnLog
+from lmos_grpc.domain.decision import Decision, DecisionMode, Target
+from lmos_grpc.domain.event import Accepted, Failure, Outcome, Routed, TurnDone
+from lmos_grpc.domain.turn import Message, Strategy, StrategyKind, TurnRequest
+from lmos_grpc.orchestrator import Orchestrator
+from tests.fakes.scripted_mesh import ScriptedDecider
+from tests.fakes.timed_agents import ENDS, SAYS, Plan, SlowReader, TimedAgents
+from tests.fakes.virtual_loop import run_virtually
+
+if TYPE_CHECKING:
+    from lmos_grpc.domain.event import AgentEvent, EventBody
+
+TURN = TurnRequest(Message.from_user("hi"), conversation_id="c", turn_id="t")
+MINUTE = timedelta(minutes=1)
+SECONDS = st.sampled_from((0.0, 0.0, 0.1, 0.2, 0.3, 1.0, 3.0))
+PLANS = st.builds(
+    Plan,
+    says=st.lists(st.tuples(SECONDS, st.sampled_from(SAYS)), max_size=6).map(tuple),
+    end=st.sampled_from((*ENDS, "completes", "completes")),
+    end_after=SECONDS,
+)
+DELAYS = st.sampled_from((None, timedelta(milliseconds=200), timedelta(seconds=1)))
+GOOD = {Outcome.COMPLETED, Outcome.INPUT_REQUIRED}
+
+
+@dataclass
+class Run:
+    """What came of one turn."""
+
+    strategy: Strategy
+    agents: TimedAgents
+    reader: SlowReader
+    ended_at: float
+
+    @property
+    def events(self) -> list[AgentEvent]:
+        return self.reader.events
+
+    @property
+    def done(self) -> TurnDone:
+        body = self.events[-1].body
+        assert isinstance(body, TurnDone)
+        return body
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        return {each.source.agent: each.outcome for each in self.done.branches}
+
+    def shown(self, agent: str) -> list[EventBody]:
+        """What was shown of an agent, without what the mesh tells of its failure."""
+        return [
+            event.body for event in self.events if event.source.agent == agent and not isinstance(event.body, Failure)
+        ]
+
+    def said(self, agent: str) -> list[EventBody]:
+        return self.agents.plans[agent].bodies(agent)
+
+
+async def turn_of(
+    plans: list[Plan], strategy: Strategy, *, slow: float = 0.0, cancel_after: float | None = None
+) -> Run:
+    agents = TimedAgents({f"a{number}": plan for number, plan in enumerate(plans)})
+    targets = tuple(Target(name, "1.0.0") for name in agents.plans)
+    decision = Decision(DecisionMode.CLASSIFIED, "", targets, strategy=strategy)
+    log, reader = MemoryTurnLog(), SlowReader(slow)
+    async with asyncio.TaskGroup() as endings:
+        orchestrator = Orchestrator(ScriptedDecider(decision), LiveView(), log, agents)
+        executor = TurnExecutor(orchestrator, log, endings)
+        task = asyncio.ensure_future(executor.run(TURN, MINUTE, reader))
+        await asyncio.wait((task,), timeout=cancel_after)
+        ended_at = asyncio.get_running_loop().time()
+        task.cancel()
+        await asyncio.wait((task,))
+        assert asyncio.get_running_loop().time() == ended_at
+        assert task.cancelled() or task.exception() is None
+    return Run(strategy, agents, reader, ended_at)
+
+
+def check_every_turn(run: Run, *, cancelled: bool = False) -> None:
+    """What holds under every strategy."""
+    events = run.events
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    bodies = [event.body for event in events]
+    assert [type(body) for body in bodies[:2]] == [Accepted, Routed][: len(bodies)]
+    ends = [place for place, body in enumerate(bodies) if isinstance(body, TurnDone)]
+    assert ends == [len(events) - 1] or (cancelled and not ends)
+    for call in run.agents.calls:
+        assert call.ended_at is not None
+        assert call.ended_at <= run.ended_at
+        # In order, nothing lost in the middle, nothing doubled.
+        shown = run.shown(call.agent)
+        assert shown == run.said(call.agent)[: len(shown)]
+    assert all(count == 1 for count in run.agents.asked.values())
+
+
+def check_whole(run: Run, agent: str) -> None:
+    assert run.shown(agent) == run.said(agent)
+
+
+@settings(max_examples=60, deadline=None)
+@given(plans=st.lists(PLANS, min_size=2, max_size=5), slow=st.sampled_from((0.0, 0.05, 0.4)))
+def test_all_shows_every_branch_to_its_end(plans: list[Plan], slow: float) -> None:
+    run = run_virtually(turn_of(plans, Strategy(StrategyKind.ALL, branch_budget=timedelta(seconds=30)), slow=slow))
+    check_every_turn(run)
+    for agent in run.outcomes:
+        check_whole(run, agent)
+    good = sum(outcome in GOOD for outcome in run.outcomes.values())
+    asks = Outcome.INPUT_REQUIRED in run.outcomes.values()
+    whole = Outcome.COMPLETED if good == len(plans) else Outcome.PARTIAL if good else Outcome.FAILED
+    assert run.done.outcome is (Outcome.INPUT_REQUIRED if asks else whole)
+    # For a slow caller there waits its own room, one event of each branch, and what the mesh says.
+    assert run.reader.most_waiting <= run.reader.room_for + 2 * len(plans) + 4
+
+
+@settings(max_examples=60, deadline=None)
+@given(plans=st.lists(PLANS, min_size=2, max_size=5), delay=DELAYS, kind=st.sampled_from(("one", "first")))
+def test_a_race_shows_the_first_that_answers_and_no_other(
+    plans: list[Plan], delay: timedelta | None, kind: str
+) -> None:
+    if kind == "one":
+        delay = delay or timedelta(seconds=1)
+    strategy = Strategy(StrategyKind(kind), hedge_delay=delay, branch_budget=timedelta(seconds=30))
+    run = run_virtually(turn_of(plans, strategy))
+    check_every_turn(run)
+    seen = {event.source.agent for event in run.events if event.source.agent}
+    assert len(seen) <= 1
+    for agent in seen:
+        check_whole(run, agent)
+        assert run.done.outcome is run.outcomes[agent]
+    if not seen:
+        assert run.done.outcome is Outcome.FAILED
+        assert len(run.agents.calls) == len(plans)
+    check_hedge(run)
+
+
+@settings(max_examples=60, deadline=None)
+@given(plans=st.lists(PLANS, min_size=1, max_size=5), delay=DELAYS, needed=st.integers(1, 5))
+def test_a_quorum_ends_with_enough_good_answers_or_as_soon_as_they_cannot_come(
+    plans: list[Plan], delay: timedelta | None, needed: int
+) -> None:
+    if len(plans) == 1:
+        needed = max(needed, 2)  # else it is not fanned out
+    strategy = Strategy(StrategyKind.QUORUM, needed, hedge_delay=delay, branch_budget=timedelta(seconds=30))
+    run = run_virtually(turn_of(plans, strategy))
+    check_every_turn(run)
+    outcomes = run.outcomes
+    good = [name for name, outcome in outcomes.items() if outcome in GOOD and run.agents.plans[name].good]
+    assert len(good) <= needed
+    if len(plans) < needed:
+        assert not run.agents.calls
+    if len(good) == needed:
+        assert run.done.outcome in GOOD
+    else:
+        assert run.done.outcome is (Outcome.PARTIAL if good else Outcome.FAILED)
+        still_able = sum(outcome is Outcome.CANCELLED for outcome in outcomes.values()) + len(plans) - len(outcomes)
+        assert len(good) + still_able < needed
+    for agent, outcome in outcomes.items():
+        if outcome is not Outcome.CANCELLED:
+            check_whole(run, agent)
+    check_hedge(run)
+
+
+@settings(max_examples=60, deadline=None)
+@given(plans=st.lists(PLANS, min_size=2, max_size=5), slow=st.sampled_from((0.0, 0.05)))
+def test_best_shows_one_good_answer_whole_once_all_have_ended(plans: list[Plan], slow: float) -> None:
+    strategy = Strategy(StrategyKind.BEST, branch_budget=timedelta(seconds=30))
+    run = run_virtually(turn_of(plans, strategy, slow=slow))
+    check_every_turn(run)
+    assert len(run.outcomes) == len(plans)
+    good = [name for name, plan in run.agents.plans.items() if plan.good]
+    seen = {event.source.agent for event in run.events if event.source.agent}
+    # Nobody was scored, so that the first of the good ones is the best.
+    assert seen == set(good[:1])
+    for agent in seen:
+        check_whole(run, agent)
+        assert run.done.outcome is run.outcomes[agent]
+    if not good:
+        assert run.done.outcome is Outcome.FAILED
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    plans=st.lists(PLANS, min_size=2, max_size=4),
+    strategy=st.sampled_from(
+        (
+            Strategy(StrategyKind.ALL),
+            Strategy(StrategyKind.FIRST),
+            Strategy(StrategyKind.QUORUM, 2),
+            Strategy(StrategyKind.QUORUM, 1, hedge_delay=timedelta(milliseconds=200)),
+            Strategy(StrategyKind.BEST),
+            Strategy(StrategyKind.ONE, hedge_delay=timedelta(milliseconds=200)),
+        )
+    ),
+    slow=st.sampled_from((0.0, 0.4)),
+    after=st.sampled_from((0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5)),
+)
+def test_a_cancel_at_any_time_ends_every_branch_in_the_same_instant(
+    plans: list[Plan], strategy: Strategy, slow: float, after: float
+) -> None:
+    run = run_virtually(turn_of(plans, strategy, slow=slow, cancel_after=after))
+    check_every_turn(run, cancelled=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    plans=st.lists(PLANS, min_size=2, max_size=4),
+    kind=st.sampled_from(("all", "first", "best")),
+    budget=st.sampled_from((0.05, 0.25, 1.5)),
+    whole=st.booleans(),
+)
+def test_no_turn_takes_longer_than_its_budget(plans: list[Plan], kind: str, budget: float, *, whole: bool) -> None:
+    span = timedelta(seconds=budget)
+    strategy = Strategy(StrategyKind(kind), **{"turn_budget" if whole else "branch_budget": span})
+    run = run_virtually(turn_of(plans, strategy))
+    check_every_turn(run)
+    # A call that has sent its last event has 50 ms to end well.
+    assert run.ended_at - run.agents.calls[0].began <= budget + 0.051
+    if kind == "all":
+        late = {agent for agent, outcome in run.outcomes.items() if run.shown(agent) != run.said(agent)}
+        assert all(run.outcomes[agent] is Outcome.FAILED for agent in late)
+
+
+def check_hedge(run: Run) -> None:
+    """Who was not among the first began when it was time, or when another one had failed, and not before."""
+    strategy, calls = run.strategy, run.agents.calls
+    if strategy.hedge_delay is None:
+        return
+    delay = strategy.hedge_delay.total_seconds()
+    for before, call in pairwise(calls):
+        if len([each for each in calls if each.began <= before.began]) < strategy.at_once:
+            continue
+        waited = call.began - before.began >= delay - 1e-6
+        failed = any(abs((each.ended_at or 0) - call.began) < 1e-6 for each in calls if each is not call)
+        assert waited or failed or calls.index(call) < strategy.at_once
+
+
+@pytest.mark.parametrize("kind", ["first", "quorum", "best"])
+def test_a_branch_that_is_not_needed_is_cancelled_in_the_instant_in_which_that_is_clear(kind: str) -> None:
+    quick = Plan(((0.5, "text"),))
+    plans = [quick, Plan(((0.2, "status"),), "hangs"), Plan((), "hangs")]
+    quorum = 1 if kind == "quorum" else 0
+    budget = timedelta(seconds=2)
+    run = run_virtually(turn_of(plans, Strategy(StrategyKind(kind), quorum, branch_budget=budget)))
+    clear = 2.0 if kind == "best" else 0.5
+    assert [call.cancelled_at for call in run.agents.calls[1:]] == pytest.approx([1_000 + clear] * 2, abs=0.001)
+    assert run.done.outcome is Outcome.COMPLETED

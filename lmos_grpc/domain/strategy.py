@@ -21,7 +21,8 @@ def strategy_named(name: str) -> Strategy:
     if kind == _QUORUM:
         if not number.isdecimal() or not 1 <= int(number) <= MAX_BRANCHES:
             raise ValueError(f"{name!r}: say how many answers are needed, quorum:1 to quorum:{MAX_BRANCHES}")
-        return Strategy(StrategyKind.QUORUM, quorum=int(number))
+        needed = int(number)
+        return Strategy(StrategyKind.QUORUM, quorum=needed, max_branches=max(needed, Strategy().max_branches))
     if colon or kind not in STRATEGY_NAMES:
         raise ValueError(f"{name!r} is no strategy; say one of {', '.join(STRATEGY_NAMES)}")
     return Strategy(StrategyKind(kind))

@@ -6,7 +6,7 @@ Everything between the agents' calls and the caller's outlet is real; the time i
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmos_grpc.agent_service import TurnExecutor
+from lmos_grpc.agent_service import MeteredRunner, TurnExecutor
 from lmos_grpc.clients.live_view import LiveView
 from lmos_grpc.conversation import MemoryTurnLog
 from lmos_grpc.domain.decision import Decision, DecisionMode, Target
 from lmos_grpc.domain.event import Accepted, Failure, Outcome, Routed, TurnDone
 from lmos_grpc.domain.turn import Message, Strategy, StrategyKind, TurnRequest
 from lmos_grpc.orchestrator import Orchestrator
+from lmos_grpc.telemetry import Metrics
 from tests.fakes.scripted_mesh import ScriptedDecider
 from tests.fakes.timed_agents import ENDS, SAYS, Plan, SlowReader, TimedAgents
 from tests.fakes.virtual_loop import run_virtually
@@ -76,7 +77,12 @@ class Run:
 
 
 async def turn_of(
-    plans: list[Plan], strategy: Strategy, *, slow: float = 0.0, cancel_after: float | None = None
+    plans: list[Plan],
+    strategy: Strategy,
+    *,
+    slow: float = 0.0,
+    cancel_after: float | None = None,
+    metrics: Metrics | None = None,
 ) -> Run:
     agents = TimedAgents({f"a{number}": plan for number, plan in enumerate(plans)})
     targets = tuple(Target(name, "1.0.0") for name in agents.plans)
@@ -84,7 +90,7 @@ async def turn_of(
     log, reader = MemoryTurnLog(), SlowReader(slow)
     async with asyncio.TaskGroup() as endings:
         orchestrator = Orchestrator(ScriptedDecider(decision), LiveView(), log, agents)
-        executor = TurnExecutor(orchestrator, log, endings)
+        executor = TurnExecutor(MeteredRunner(orchestrator, metrics or Metrics()), log, endings)
         task = asyncio.ensure_future(executor.run(TURN, MINUTE, reader))
         await asyncio.wait((task,), timeout=cancel_after)
         ended_at = asyncio.get_running_loop().time()
@@ -229,7 +235,8 @@ def test_a_cancel_at_any_time_ends_every_branch_in_the_same_instant(
 )
 def test_no_turn_takes_longer_than_its_budget(plans: list[Plan], kind: str, budget: float, *, whole: bool) -> None:
     span = timedelta(seconds=budget)
-    strategy = Strategy(StrategyKind(kind), **{"turn_budget" if whole else "branch_budget": span})
+    strategy = Strategy(StrategyKind(kind))
+    strategy = replace(strategy, turn_budget=span) if whole else replace(strategy, branch_budget=span)
     run = run_virtually(turn_of(plans, strategy))
     check_every_turn(run)
     # A call that has sent its last event has 50 ms to end well.
@@ -263,3 +270,43 @@ def test_a_branch_that_is_not_needed_is_cancelled_in_the_instant_in_which_that_i
     clear = 2.0 if kind == "best" else 0.5
     assert [call.cancelled_at for call in run.agents.calls[1:]] == pytest.approx([1_000 + clear] * 2, abs=0.001)
     assert run.done.outcome is Outcome.COMPLETED
+
+
+def test_a_quorum_that_was_missed_is_partial_in_the_instant_in_which_that_is_clear() -> None:
+    plans = [Plan(((0.1, "text"),)), Plan((), "breaks", 0.5), Plan(((0.2, "text"),), "hangs")]
+    run = run_virtually(turn_of(plans, Strategy(StrategyKind.QUORUM, 3)))
+    assert run.done.outcome is Outcome.PARTIAL
+    assert run.outcomes == {"a0": Outcome.COMPLETED, "a1": Outcome.FAILED, "a2": Outcome.CANCELLED}
+    assert run.ended_at == pytest.approx(1_000.5, abs=0.001)
+    check_whole(run, "a2")
+
+
+def test_of_what_a_winner_said_before_it_answered_the_newest_is_shown() -> None:
+    # Six hundred times the overhead of an event is more than what is held back.
+    plans = [Plan((*(((0.001, "status"),) * 1_200), (0.0, "text")), end_after=0.1), Plan((), "hangs")]
+    run = run_virtually(turn_of(plans, Strategy(StrategyKind.FIRST)))
+    shown = run.shown("a0")
+    assert 500 < len(shown) < 1_024
+    assert shown == run.said("a0")[-len(shown) :]
+
+
+def test_who_never_began_is_not_counted_and_who_stepped_in_is() -> None:
+    metrics = Metrics()
+    plans = [Plan((), "breaks"), Plan(((0.1, "text"),)), Plan()]
+    strategy = Strategy(StrategyKind.ONE, hedge_delay=timedelta(seconds=1))
+    run_virtually(turn_of(plans, strategy, metrics=metrics))
+    counted = {
+        (sample.labels["agent"], sample.labels.get("outcome", "runs"), sample.value)
+        for metric in metrics.registry.collect()
+        if metric.name in ("lmos_turns", "lmos_active_turns")
+        for sample in metric.samples
+        if sample.name in ("lmos_turns_total", "lmos_active_turns")
+    }
+    assert counted == {
+        ("a0", "FAILED", 1),
+        ("a0", "runs", 0),
+        ("a1", "COMPLETED", 1),
+        ("a1", "runs", 0),
+        ("orchestrator", "COMPLETED", 1),
+        ("orchestrator", "runs", 0),
+    }

@@ -45,7 +45,7 @@ def route(
       lmos route "my internet has been down since yesterday"
     """
     options.show_logs(verbose=invocation.verbose)
-    hint = hint_from(agent, capability, None, lane)
+    hint = hint_from(agent, capability, lane)
     return run(explain(invocation.settings(), invocation.output, text, hint, conversation))
 
 

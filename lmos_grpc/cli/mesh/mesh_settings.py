@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lmos_grpc.cli.doctor.port_holder import is_free
-from lmos_grpc.cli.mesh.turn_settings import TurnSettings, durability_named
+from lmos_grpc.cli.mesh.turn_settings import TurnSettings, durability_named, judge_named
 from lmos_grpc.cli.settings import MeshSection, ModelSection
 from lmos_grpc.errors import InvalidConfigurationError
 from lmos_grpc.routing import ExpressLane, RoutingSettings
@@ -57,7 +57,9 @@ class MeshSettings:
             metrics=_default_or_free(mesh.metrics),
             agents=settings.agents,
             routing=replace(RoutingSettings(), fallback_agent=mesh.fallback_agent, express=_lane(mesh.express)),
-            turns=TurnSettings(durability_named(mesh.durability), mesh.max_turns),
+            turns=TurnSettings(
+                durability_named(mesh.durability), mesh.max_turns, judge_named(mesh.judge_model, settings.model)
+            ),
             model=settings.model,
             otlp_endpoint=settings.telemetry.otlp_endpoint,
             record_text=settings.telemetry.record_text,

@@ -17,6 +17,7 @@ VARIABLES = {
     "LMOS_EXPRESS": "mesh.express",
     "LMOS_DURABILITY": "mesh.durability",
     "LMOS_MAX_TURNS": "mesh.max_turns",
+    "LMOS_JUDGE_MODEL": "mesh.judge_model",
     "LMOS_INSECURE_LISTEN": "mesh.insecure_listen",
     "LMOS_TENANT": "caller.tenant",
     "LMOS_CHANNEL": "caller.channel",

@@ -18,6 +18,7 @@ class MeshSection:
     express: str = "off"  # off, asked or on
     durability: str = "behind"  # or before-shown
     max_turns: int = 2_000
+    judge_model: str = ""  # empty: the scores of routing judge
     insecure_listen: bool = False
 
 

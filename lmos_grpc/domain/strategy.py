@@ -28,6 +28,11 @@ def strategy_named(name: str) -> Strategy:
     return Strategy(StrategyKind(kind))
 
 
+def strategy_name(strategy: Strategy) -> str:
+    """The name by which `strategy_named` knows it."""
+    return f"{_QUORUM}:{strategy.quorum}" if strategy.kind is StrategyKind.QUORUM else strategy.kind.value
+
+
 def strategy_fault(strategy: Strategy) -> tuple[str, str] | None:
     """The field that has a value that it cannot have, and why it cannot; None where all is well."""
     if not 1 <= strategy.max_branches <= MAX_BRANCHES:

@@ -36,11 +36,15 @@ ENDS = ("completes", "asks", "fails", "breaks", "refuses", "hangs")
 
 @dataclass(frozen=True)
 class Plan:
-    """What one agent says, each after so many seconds, and how it ends so long after that."""
+    """What one agent says, each after so many seconds, and how it ends so long after that.
+
+    What `pushes` comes in steps of its own, as from a transport that pushes; else in steps of who waits for the end.
+    """
 
     says: tuple[tuple[float, str], ...] = ()
     end: str = "completes"
     end_after: float = 0.0
+    pushes: bool = False
 
     @property
     def good(self) -> bool:
@@ -78,6 +82,11 @@ class TimedCall:
     _paused: asyncio.Future[None] | None = None
     _cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     _sequence: int = 0
+    _pushing: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.plan.pushes:
+            self._pushing = asyncio.ensure_future(self._speak())
 
     def pause(self) -> None:
         if self._paused is None:
@@ -96,7 +105,7 @@ class TimedCall:
 
     async def ended(self) -> None:
         try:
-            await self._speak()
+            await (asyncio.shield(self._pushing) if self._pushing else self._speak())
         except asyncio.CancelledError:
             self._mark_cancelled()
             raise

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from lmos_grpc.domain.strategy import strategy_fault, strategy_named
+from lmos_grpc.domain.strategy import strategy_fault, strategy_name, strategy_named
 from lmos_grpc.domain.turn import Strategy, StrategyKind
 
 SECOND = timedelta(seconds=1)
@@ -15,10 +15,12 @@ SECOND = timedelta(seconds=1)
 @pytest.mark.parametrize("name", ["one", "all", "first", "best"])
 def test_a_strategy_has_the_name_of_its_kind(name: str) -> None:
     assert strategy_named(name) == Strategy(StrategyKind(name))
+    assert strategy_name(strategy_named(name)) == name
 
 
 def test_a_quorum_is_named_with_its_number() -> None:
     assert strategy_named("quorum:2") == Strategy(StrategyKind.QUORUM, quorum=2)
+    assert strategy_name(strategy_named("quorum:2")) == "quorum:2"
     assert strategy_named("quorum:9") == Strategy(StrategyKind.QUORUM, quorum=9, max_branches=9)
 
 

@@ -159,12 +159,14 @@ class SqliteTurnLog:
             require_same_request(key, known, fingerprint)
             return
         self._known.record(record, conversation, fingerprint)
-        # What it led to has to be the last word in the file too.
-        await self._writes.flush(key.tenant, key.conversation_id)
         write = partial(record_turn, record=record, channel=channel, fingerprint=fingerprint, now=self._now())
         try:
-            await asyncio.shield(self._writer.submit(write))
+            with conversation.held():
+                # What it led to has to be the last word in the file too.
+                await self._writes.flush(key.tenant, key.conversation_id)
+                await asyncio.shield(self._writer.submit(write))
         except LmosError:
+            conversation.turns.pop(key.turn_id, None)
             self._known.forget(key)
             raise
 

@@ -7,14 +7,15 @@ import os
 import random
 import signal
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmos_grpc.domain.conversation import TurnKey
+from lmos_grpc.domain.conversation import Durability, TurnKey
 from lmos_grpc.domain.event import Accepted, Failure, Outcome, TextDelta, TurnDone
 from lmos_grpc.domain.failure import Reason
-from tests.fakes.turn_logs import follow, numbers, open_keyed_log
+from lmos_grpc.errors import TurnNotFoundError
+from tests.fakes.turn_logs import asks, follow, numbers, open_keyed_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,11 +47,17 @@ async def forking_writer() -> AsyncIterator[asyncio.subprocess.Process]:
         await writer.wait()
 
 
-async def killed_after(writer: asyncio.subprocess.Process, file: Path, name: str, events: int) -> dict[TurnKey, int]:
+async def killed_after(
+    writer: asyncio.subprocess.Process,
+    file: Path,
+    name: str,
+    events: int,
+    durability: Durability = Durability.BEFORE_SHOWN,
+) -> dict[TurnKey, int]:
     """Kills a writer when the log has acknowledged so many events; the last acknowledged number of each turn."""
     assert writer.stdin
     assert writer.stdout
-    writer.stdin.write(f"{file} {name}\n".encode())
+    writer.stdin.write(f"{file} {name} {durability.value}\n".encode())
     pid = int((await writer.stdout.readline()).split()[1])
     acknowledged: dict[TurnKey, int] = {}
     count = 0
@@ -89,6 +96,23 @@ async def test_no_acknowledged_event_is_lost_or_doubled_when_the_process_is_kill
                 for key, sequence in acknowledged.items():
                     await check_turn(log, key, sequence)
                 await check_list(log, acknowledged)
+
+
+async def test_a_turn_that_was_not_durable_is_there_from_its_beginning_or_never_was(tmp_path: Path) -> None:
+    file = tmp_path / "conversations.db"
+    kept = 0
+    async with asyncio.timeout(LIMIT), forking_writer() as writer:
+        for death in range(2):
+            # Enough for several looks at what waits: of the first turns something is on the disk.
+            seen = await killed_after(writer, file, str(death), 20_000, Durability.BEHIND)
+            async with open_keyed_log(file) as log:
+                for key in seen:
+                    with suppress(TurnNotFoundError):
+                        await check_turn(log, key, 1)
+                        kept += 1
+                        continue
+                    assert (await log.begin(key, asks())).is_new
+    assert kept
 
 
 async def check_list(log: KeyedLog, acknowledged: dict[TurnKey, int]) -> None:

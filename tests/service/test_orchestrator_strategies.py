@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmos_grpc.domain.decision import Candidate
-from lmos_grpc.domain.event import Failure, Outcome, Status, TextDelta, TurnDone, Usage
+from lmos_grpc.domain.event import Failure, Handover, Outcome, Status, TextDelta, TurnDone, Usage
 from lmos_grpc.domain.failure import Reason
 from lmos_grpc.domain.turn import Message, Strategy, StrategyKind, TurnRequest
 from lmos_grpc.errors import ModelUnavailableError
@@ -116,6 +116,21 @@ async def test_best_gives_the_answer_of_the_agent_that_fits_best_and_nothing_of_
     assert done(events).outcome is Outcome.COMPLETED
     assert done(events).usage.output_tokens == 2
     assert outcomes(events) == {"a": Outcome.COMPLETED, "b": Outcome.COMPLETED, "c": Outcome.FAILED}
+
+
+async def test_a_branch_that_hands_over_is_one_answer_of_both() -> None:
+    async def hands_over(_: TurnRequest, emit: Emit) -> None:
+        await emit(TextDelta("a, then "))
+        await emit(Handover(agent="d"))
+        await emit(TurnDone(Outcome.HANDED_OVER))
+
+    decision = spread("a", "b", strategy=Strategy(StrategyKind.BEST), scores=(0.9, 0.5))
+    agents = agent("a", hands_over), agent("b"), agent("d")
+    async with mesh_of(*agents, decider=ScriptedDecider(decision)) as client:
+        events = await ask(client)
+    said = [(each.source.agent, each.source.branch) for each in events if isinstance(each.body, TextDelta)]
+    assert said == [("a", 1), ("d", 1)]
+    assert outcomes(events) == {"d": Outcome.COMPLETED, "b": Outcome.COMPLETED}
 
 
 async def test_best_is_judged_when_the_time_of_the_branches_is_up() -> None:

@@ -154,6 +154,9 @@ def test_a_race_shows_the_first_that_answers_and_no_other(
     if not seen:
         assert run.done.outcome is Outcome.FAILED
         assert len(run.agents.calls) == len(plans)
+    # Why it failed is told once: by the mesh where nobody answered, else of the winner.
+    told = [event.source.agent for event in run.events if isinstance(event.body, Failure)]
+    assert told == ([""] if not seen else list(seen) if run.done.outcome is Outcome.FAILED else [])
     check_hedge(run)
 
 

@@ -267,8 +267,8 @@ class Strategy(google.protobuf.message.Message):
     @property
     def hedge_delay(self) -> google.protobuf.duration_pb2.Duration:
         """Hedging, with ONE, FIRST and QUORUM: one agent begins, or as many as the quorum needs, and the next best after this
-        delay while answers are missing, or at once where one fails. 0: the next begins only where one fails. An agent
-        may thus work in vain: for work that may be done twice. Absent: all begin at once, and with ONE nobody steps in.
+        delay while answers are missing, or at once where one fails or ends without an answer. Above zero. Two agents may
+        thus do the same work. Absent: all begin at once, and with ONE nobody steps in.
         """
 
     @property

@@ -397,8 +397,8 @@ type Strategy struct {
 	// The time that one branch may take, from its own begin. Above zero. Absent: the time of the turn.
 	BranchBudget *durationpb.Duration `protobuf:"bytes,4,opt,name=branch_budget,json=branchBudget,proto3" json:"branch_budget,omitempty"`
 	// Hedging, with ONE, FIRST and QUORUM: one agent begins, or as many as the quorum needs, and the next best after this
-	// delay while answers are missing, or at once where one fails. 0: the next begins only where one fails. An agent
-	// may thus work in vain: for work that may be done twice. Absent: all begin at once, and with ONE nobody steps in.
+	// delay while answers are missing, or at once where one fails or ends without an answer. Above zero. Two agents may
+	// thus do the same work. Absent: all begin at once, and with ONE nobody steps in.
 	HedgeDelay *durationpb.Duration `protobuf:"bytes,5,opt,name=hedge_delay,json=hedgeDelay,proto3" json:"hedge_delay,omitempty"`
 	// The time that all branches may take together. Above zero. Absent: the deadline of the call.
 	TurnBudget    *durationpb.Duration `protobuf:"bytes,6,opt,name=turn_budget,json=turnBudget,proto3" json:"turn_budget,omitempty"`

@@ -262,6 +262,31 @@ def check_hedge(run: Run) -> None:
         assert waited or failed or calls.index(call) < strategy.at_once
 
 
+HANGS, BREAKS, ANSWERS = Plan(end="hangs"), Plan(end="breaks", end_after=0.5), Plan(((0.1, "text"),))
+
+
+@pytest.mark.parametrize(
+    ("plans", "quorum", "began"),
+    [
+        ([HANGS, HANGS, ANSWERS], 0, [0, 1, 2]),
+        ([BREAKS, BREAKS, ANSWERS], 0, [0, 0.5, 1]),
+        ([BREAKS, HANGS, ANSWERS], 0, [0, 0.5, 1.5]),
+        ([Plan(), ANSWERS], 0, [0, 0]),
+        ([ANSWERS, ANSWERS], 0, [0]),
+        ([HANGS, ANSWERS, ANSWERS, ANSWERS], 2, [0, 0, 1]),
+        ([BREAKS, BREAKS, ANSWERS, ANSWERS, ANSWERS], 2, [0, 0, 0.5, 0.5]),
+    ],
+    ids=["slow", "failing", "failing-then-slow", "silent", "quick", "quorum-slow", "quorum-failing"],
+)
+def test_the_next_begins_after_the_delay_or_at_once_where_one_fails(
+    plans: list[Plan], quorum: int, began: list[float]
+) -> None:
+    kind = StrategyKind.QUORUM if quorum else StrategyKind.ONE
+    run = run_virtually(turn_of(plans, Strategy(kind, quorum, hedge_delay=timedelta(seconds=1))))
+    assert [call.began - 1_000 for call in run.agents.calls] == pytest.approx(began, abs=0.001)
+    assert run.done.outcome is Outcome.COMPLETED
+
+
 @pytest.mark.parametrize("kind", ["all", "first", "quorum"])
 @pytest.mark.parametrize("pushes", [True, False])
 def test_a_slow_caller_is_not_buffered_for(kind: str, *, pushes: bool) -> None:

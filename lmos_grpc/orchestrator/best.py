@@ -88,8 +88,8 @@ def _said(gate: Gate) -> str:
     """All that was said, without messages that repeat the pieces before them."""
     pieces: list[str] = []
     messages: list[str] = []
-    for event, _ in gate.held:
-        match event.body() if isinstance(event, SaidEvent) else event:
+    for item, _ in gate.held:
+        match SaidEvent(item).body() if isinstance(item, bytes) else item:
             case TextDelta(text):
                 pieces.append(text)
             case MessageDone(message):

@@ -86,11 +86,6 @@ class SaidEvent:
         self.kind: str = self._event.WhichOneof("event") or ""
 
     @property
-    def size(self) -> int:
-        """Its size in bytes."""
-        return self._response.ByteSize()
-
-    @property
     def capability(self) -> str:
         """The capability that it says it comes from."""
         return self._event.source.capability
@@ -107,6 +102,10 @@ class SaidEvent:
     def source(self) -> Source:
         """Where it says that it comes from."""
         return source_from_wire(self._event.source)
+
+    def frame(self) -> bytes:
+        """The event as it came, for who keeps it: read, it takes more room."""
+        return self._response.SerializeToString()
 
     def frame_as(self, sequence: int, turn_id: str, origin: Origin) -> bytes:
         """The event as part of another turn."""

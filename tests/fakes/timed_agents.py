@@ -87,6 +87,8 @@ class TimedCall:
     def __post_init__(self) -> None:
         if self.plan.pushes:
             self._pushing = asyncio.ensure_future(self._speak())
+            # Nobody waits for a call that was cancelled.
+            self._pushing.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     def pause(self) -> None:
         if self._paused is None:

@@ -320,11 +320,11 @@ def test_a_quorum_that_was_missed_is_partial_in_the_instant_in_which_that_is_cle
 
 
 def test_of_what_a_winner_said_before_it_answered_the_newest_is_shown() -> None:
-    # Six hundred times the overhead of an event is more than what is held back.
-    plans = [Plan((*(((0.001, "status"),) * 1_200), (0.0, "text")), end_after=0.1), Plan((), "hangs")]
+    # So many are more than what is held back, by the overhead of each alone.
+    plans = [Plan((*(((0.001, "status"),) * 2_500), (0.0, "text")), end_after=0.1), Plan((), "hangs")]
     run = run_virtually(turn_of(plans, Strategy(StrategyKind.FIRST)))
     shown = run.shown("a0")
-    assert 500 < len(shown) < 1_024
+    assert 1_000 < len(shown) < 2_048
     assert shown == run.said("a0")[-len(shown) :]
 
 

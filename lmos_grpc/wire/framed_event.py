@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from lmos.agent.v1 import agent_service_pb2 as pb
 
 from lmos_grpc.errors import AgentProtocolViolationError
-from lmos_grpc.wire.event import event_from_wire, event_to_wire, read_body, source_from_wire, source_to_wire
+from lmos_grpc.wire.event import event_from_wire, event_to_wire, read_body, source_to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,10 +98,6 @@ class SaidEvent:
     def body(self) -> EventBody:
         """What it says, read in full."""
         return read_body(self._event)
-
-    def source(self) -> Source:
-        """Where it says that it comes from."""
-        return source_from_wire(self._event.source)
 
     def frame(self) -> bytes:
         """The event as it came, for who keeps it: read, it takes more room."""

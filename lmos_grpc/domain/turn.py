@@ -133,7 +133,7 @@ class Strategy:
         )
 
     def or_else(self, default: Strategy) -> Strategy:
-        """The strategy with what was left open filled in from another one; `max_branches` is never left open."""
+        """The strategy with what was left open filled in from another one."""
         kind, quorum = self.kind, self.quorum
         if kind is StrategyKind.UNSPECIFIED:
             kind, quorum = default.kind, default.quorum
@@ -141,6 +141,7 @@ class Strategy:
             self,
             kind=kind,
             quorum=quorum,
+            max_branches=max(self.max_branches, quorum),
             branch_budget=default.branch_budget if self.branch_budget is None else self.branch_budget,
             hedge_delay=default.hedge_delay if self.hedge_delay is None else self.hedge_delay,
             turn_budget=default.turn_budget if self.turn_budget is None else self.turn_budget,

@@ -79,6 +79,8 @@ def test_what_the_caller_left_open_is_filled_in_and_what_it_said_stays() -> None
     assert Strategy(max_branches=4).or_else(default) == Strategy(
         StrategyKind.QUORUM, 2, 4, branch_budget=SECOND, hedge_delay=SECOND, turn_budget=3 * SECOND
     )
+    many = Strategy(StrategyKind.QUORUM, 9, max_branches=9)
+    assert Strategy().or_else(many) == many
     said = Strategy(StrategyKind.BEST, branch_budget=2 * SECOND, turn_budget=SECOND)
     filled = said.or_else(default)
     assert (filled.kind, filled.quorum) == (StrategyKind.BEST, 0)

@@ -287,6 +287,13 @@ def test_the_next_begins_after_the_delay_or_at_once_where_one_fails(
     assert run.done.outcome is Outcome.COMPLETED
 
 
+def test_nobody_is_asked_any_more_when_the_time_of_the_turn_is_up() -> None:
+    strategy = Strategy(StrategyKind.ONE, hedge_delay=timedelta(seconds=1), turn_budget=timedelta(seconds=0.5))
+    run = run_virtually(turn_of([HANGS, ANSWERS], strategy))
+    assert run.outcomes == {"a0": Outcome.FAILED}
+    assert run.done.outcome is Outcome.FAILED
+
+
 @pytest.mark.parametrize("kind", ["all", "first", "quorum"])
 @pytest.mark.parametrize("pushes", [True, False])
 def test_a_slow_caller_is_not_buffered_for(kind: str, *, pushes: bool) -> None:

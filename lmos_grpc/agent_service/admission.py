@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from lmos_grpc.domain.strategy import strategy_fault
 from lmos_grpc.domain.turn import MAX_ID_LENGTH, MAX_MESSAGE_BYTES, FilePart, TextPart
 from lmos_grpc.errors import EmptyMessageError, InvalidRequestError, MessageTooLargeError
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.turn import Message, Strategy, TurnRequest
 
 _MAX_PARTS = 64
-_MAX_BRANCHES = 32
 _MAX_HISTORY = 200
 _MAX_ATTRIBUTES = 64
 _MAX_ATTRIBUTE = 1_024
@@ -61,15 +60,9 @@ def _check_sizes(turn: TurnRequest) -> None:
 
 
 def _check_strategy(strategy: Strategy) -> None:
-    field = "route_hint.strategy"
-    if not 1 <= strategy.max_branches <= _MAX_BRANCHES:
-        raise InvalidRequestError(
-            f"max_branches is {strategy.max_branches}, allowed are 1 to {_MAX_BRANCHES}", field=f"{field}.max_branches"
-        )
-    if strategy.branch_budget is not None and strategy.branch_budget <= timedelta(0):
-        raise InvalidRequestError("branch_budget has to be above zero", field=f"{field}.branch_budget")
-    if strategy.hedge_delay is not None and strategy.hedge_delay < timedelta(0):
-        raise InvalidRequestError("hedge_delay is below zero", field=f"{field}.hedge_delay")
+    if fault := strategy_fault(strategy):
+        field, message = fault
+        raise InvalidRequestError(message, field=f"route_hint.strategy.{field}")
 
 
 def _size(message: Message) -> int:

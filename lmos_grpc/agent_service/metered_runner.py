@@ -88,7 +88,7 @@ class _MeteredTurn:
 
     def _routed(self, decision: Decision) -> None:
         self.metrics.route_decided(decision.mode.value, decision.elapsed, lane=decision.lane.value)
-        for target in decision.targets:
+        for target in decision.beginning:
             if target.agent not in self.started:
                 self._start(target.agent)
 
@@ -102,6 +102,10 @@ class _MeteredTurn:
 
     def _finish_all(self, outcome: Outcome) -> None:
         branches = {each.source.agent: each.outcome for each in self.done.branches} if self.done else {}
+        for name in branches.keys() - self.started.keys():
+            # It stepped in for another one; nobody told when.
+            self.metrics.turn_started(name, *self._whose)
+            self.metrics.turn_finished(name, *self._whose, branches[name].name, duration=None)
         for name, began in self.started.items():
             first = self.first_text.get(name)
             self.metrics.turn_finished(

@@ -38,6 +38,9 @@ class Emit(Protocol):
     def hold(self, inflow: Inflow) -> None:
         """Pauses what comes until there is room."""
 
+    async def room(self) -> None:
+        """Returns once the caller is not slow."""
+
     def observe(self, observer: Callable[[EventBody, Source], None]) -> None:
         """Tells of every event that says more than a piece of text, and of the first such piece of each source."""
 

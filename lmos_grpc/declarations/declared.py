@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lmos_grpc.declarations.value_kinds import duration
+from lmos_grpc.declarations.value_kinds import duration, strategy_of
 from lmos_grpc.domain.card import DEFAULT_SUBSET, AgentCard, Capability
 from lmos_grpc.domain.channel import Channel, RequiredCapability, Thresholds, VersionPick
 from lmos_grpc.domain.declared_agent import DeclaredAgent
 from lmos_grpc.domain.tenant import Tenant
-from lmos_grpc.domain.turn import Lane, StrategyKind
+from lmos_grpc.domain.turn import Lane
 from lmos_grpc.domain.version_range import VersionRange
 
 if TYPE_CHECKING:
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
         TenantDocument,
     )
 
-_STRATEGIES = {
-    "auto": StrategyKind.UNSPECIFIED,
-    "one": StrategyKind.ONE,
-    "all": StrategyKind.ALL,
-    "first": StrategyKind.FIRST,
-}
 _LANES = {"auto": Lane.UNSPECIFIED, "managed": Lane.MANAGED, "express": Lane.EXPRESS}
 
 
@@ -58,7 +53,7 @@ def channel_of(document: ChannelDocument, where: str) -> Channel:
         weights=dict(spec.weights),
         fallback_agent=spec.fallback.agent or "",
         fallback_texts=dict(spec.fallback.text),
-        strategy=_STRATEGIES[spec.strategy],
+        strategy=replace(strategy_of(spec.strategy), hedge_delay=duration(spec.hedge_delay)),
         thresholds=Thresholds(**spec.thresholds.model_dump()),
         lane=_LANES[spec.lane],
         durable=spec.durable,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,10 +17,14 @@ from lmos_grpc.declarations.value_kinds import (  # noqa: TC001 - pydantic looks
     Label,
     Range,
     Share,
+    StrategyName,
     Texts,
     Version,
+    duration,
     label,
+    strategy_of,
 )
+from lmos_grpc.domain.strategy import strategy_fault
 
 
 class _Strict(BaseModel):
@@ -168,8 +173,10 @@ class ChannelSpec(_Strict):
     """How the conversations are shared out over subsets, such as stable 90 and canary 10."""
     fallback: Fallback = Fallback()
     """Who takes turns that nothing fits, or what is said to them."""
-    strategy: Literal["auto", "one", "all", "first"] = "auto"
-    """How turns are spread over agents whose callers do not say."""
+    strategy: StrategyName = "auto"
+    """How turns are spread over agents whose callers do not say: auto, one, all, first, best, or quorum:2."""
+    hedge_delay: Duration | None = None
+    """How long an agent may be silent before the next one is asked, where the caller does not say."""
     thresholds: ThresholdsSpec = ThresholdsSpec()
     """What it takes to get a turn."""
     lane: Literal["auto", "managed", "express"] = "auto"
@@ -177,9 +184,15 @@ class ChannelSpec(_Strict):
     durable: bool | None = None
     """Whether an event is on disk before it is shown."""
     turn_budget: Duration | None = None
-    """The time that an agent may take for a turn."""
+    """The time that all agents may take together for a turn."""
     handover: bool = True
     """Whether an agent may give a turn on to another, or ask another one for it."""
+
+    @model_validator(mode="after")
+    def _hedged(self) -> Self:
+        if fault := strategy_fault(replace(strategy_of(self.strategy), hedge_delay=duration(self.hedge_delay))):
+            raise ValueError(fault[1])
+        return self
 
     @model_validator(mode="after")
     def _weighed(self) -> Self:

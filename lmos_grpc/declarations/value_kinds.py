@@ -10,10 +10,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from lmos_grpc.declarations.ivy_range import npm_range
 from lmos_grpc.domain.card import is_label, is_version
+from lmos_grpc.domain.strategy import strategy_named
+from lmos_grpc.domain.turn import Strategy
 from lmos_grpc.domain.version_range import VersionRange
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
 _UNITS = {"ms": timedelta(milliseconds=1), "s": timedelta(seconds=1), "m": timedelta(minutes=1)}
+_AUTO = "auto"
 _UNKNOWN_LANGUAGE = "und"  # BCP 47
 
 
@@ -46,6 +49,16 @@ def _duration(text: str) -> str:
     return text
 
 
+def strategy_of(text: str) -> Strategy:
+    """A strategy as it stands in a document; `auto` leaves it to the text of the turn."""
+    return Strategy() if text == _AUTO else strategy_named(text)
+
+
+def _strategy(text: str) -> str:
+    strategy_of(text)
+    return text
+
+
 def _address(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:  # noqa: PLR2004 - the last port
@@ -68,6 +81,9 @@ Label = Annotated[str, AfterValidator(label)]
 Version = Annotated[str, AfterValidator(_version)]
 Range = Annotated[str, AfterValidator(_range)]
 Duration = Annotated[str, AfterValidator(_duration), Field(examples=["30s"])]
+StrategyName = Annotated[
+    str, AfterValidator(_strategy), Field(json_schema_extra={"pattern": "^(auto|one|all|first|best|quorum:[0-9]+)$"})
+]
 Address = Annotated[str, AfterValidator(_address)]
 # What travels as a header: tenants, channels.
 Id = Annotated[str, Field(pattern=r"^[!-+\--~]{1,128}$")]

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.card import DEFAULT_SUBSET
-from lmos_grpc.domain.turn import Lane, StrategyKind
+from lmos_grpc.domain.turn import Lane, Strategy
 from lmos_grpc.domain.version_range import VersionRange
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ class Channel:
         weights: how the conversations are shared out over subsets; empty: all fall to `subset`.
         fallback_agent: takes the turns that nothing fits; empty: the mesh's own fallback.
         fallback_texts: what the mesh says, by language, where nobody takes a turn; empty: its own words.
-        strategy: how turns are spread whose callers do not say; UNSPECIFIED: as the text asks for.
+        strategy: how turns are spread, in what their callers do not say; UNSPECIFIED: as the text asks for.
         lane: the lane of turns whose callers do not say, or MANAGED for all; UNSPECIFIED: the cheaper one.
         durable: whether an event is on disk before it is shown; None: as the mesh does it.
-        turn_budget: the time that an agent may take for a turn; None: no limit of the channel's own.
+        turn_budget: the time that all agents may take together for a turn; None: no limit of the channel's own.
         may_hand_over: whether an agent may give a turn on to another.
         where: the place of the declaration, such as `channels.yaml:3`.
     """
@@ -83,7 +83,7 @@ class Channel:
     weights: Mapping[str, int] = field(default_factory=dict)
     fallback_agent: str = ""
     fallback_texts: Mapping[str, str] = field(default_factory=dict)
-    strategy: StrategyKind = StrategyKind.UNSPECIFIED
+    strategy: Strategy = field(default_factory=Strategy)
     thresholds: Thresholds = field(default_factory=Thresholds)
     lane: Lane = Lane.UNSPECIFIED
     durable: bool | None = None

@@ -113,3 +113,9 @@ class Decision:
     governance: Governance | None = None
     abstention: str = ""
     locale: str = ""
+
+    @property
+    def beginning(self) -> tuple[Target, ...]:
+        """The targets that begin at once: none where there are fewer than the answers that are needed."""
+        too_few = len(self.targets) < self.strategy.quorum
+        return () if too_few else self.targets[: self.strategy.at_once]

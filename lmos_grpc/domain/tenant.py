@@ -17,7 +17,7 @@ class Tenant:
         default_locale: the language of users whose calls name none (BCP 47); empty: nothing is assumed.
         subset_override: whether a caller may choose the subset with `x-lmos-subset`.
         max_branches: over how many agents a turn may be spread at the most; 0: no limit of the tenant's own.
-        turn_budget: the time that an agent may take for a turn; None: no limit of the tenant's own.
+        turn_budget: the time that all agents may take together for a turn; None: no limit of the tenant's own.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class Message:
 
 
 class StrategyKind(Enum):
-    """How a turn is spread over agents."""
+    """How a turn is spread over agents, and which answers count; the contract says what each of them means."""
 
     UNSPECIFIED = "unspecified"
     ONE = "one"
@@ -98,15 +98,54 @@ class Lane(Enum):
     MANAGED = "managed"
 
 
+# With these the answers that are wanted are fewer than the agents that may be asked, so that more can be asked later.
+HEDGED = (StrategyKind.ONE, StrategyKind.FIRST, StrategyKind.QUORUM)
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A strategy with its limits; None means no limit of its own."""
+    """A strategy with its limits; None means no limit of its own.
+
+    `quorum` is 0 but for QUORUM. `hedge_delay` is for ONE, FIRST and QUORUM, and where the mesh picks.
+    """
 
     kind: StrategyKind = StrategyKind.UNSPECIFIED
     quorum: int = 0
     max_branches: int = 8
     branch_budget: timedelta | None = None
     hedge_delay: timedelta | None = None
+    turn_budget: timedelta | None = None
+
+    @property
+    def at_once(self) -> int:
+        """How many branches begin at once; the others as one of them is slow or fails."""
+        if self.hedge_delay is None:
+            return self.max_branches
+        return self.quorum if self.kind is StrategyKind.QUORUM else 1
+
+    def in_force(self, kind: StrategyKind) -> Strategy:
+        """The strategy as it is once a kind was picked: without what means nothing to it."""
+        return replace(
+            self,
+            kind=kind,
+            quorum=self.quorum if kind is StrategyKind.QUORUM else 0,
+            hedge_delay=self.hedge_delay if kind in HEDGED else None,
+        )
+
+    def or_else(self, default: Strategy) -> Strategy:
+        """The strategy with what was left open filled in from another one."""
+        kind, quorum = self.kind, self.quorum
+        if kind is StrategyKind.UNSPECIFIED:
+            kind, quorum = default.kind, default.quorum
+        return replace(
+            self,
+            kind=kind,
+            quorum=quorum,
+            max_branches=max(self.max_branches, quorum),
+            branch_budget=default.branch_budget if self.branch_budget is None else self.branch_budget,
+            hedge_delay=default.hedge_delay if self.hedge_delay is None else self.hedge_delay,
+            turn_budget=default.turn_budget if self.turn_budget is None else self.turn_budget,
+        )
 
 
 @dataclass(frozen=True, slots=True)

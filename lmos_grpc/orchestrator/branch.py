@@ -90,8 +90,12 @@ class Branch:
         else:
             self.outcome = BranchOutcome(self.source, outcome, self.outcome.error)
 
-    def _fail(self, emit: BranchEmit, error: LmosError) -> None:
+    def fail(self, error: LmosError) -> None:
+        """Says why the branch has failed, for whoever cancels it."""
         self.outcome = BranchOutcome(self.source, Outcome.FAILED, error.detail)
+
+    def _fail(self, emit: BranchEmit, error: LmosError) -> None:
+        self.fail(error)
         emit.put(Failure(error.detail), self.source)
 
     async def _follow_handovers(self, emit: BranchEmit) -> Outcome:

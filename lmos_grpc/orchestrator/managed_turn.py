@@ -19,26 +19,23 @@ from lmos_grpc.domain.event import (
     Usage,
 )
 from lmos_grpc.domain.turn import Message, Role, StrategyKind, TextPart
-from lmos_grpc.errors import NoBranchAnsweredError
+from lmos_grpc.orchestrator.best import Best
 from lmos_grpc.orchestrator.branch import Branch
-from lmos_grpc.orchestrator.fan_out import run_all, run_first
+from lmos_grpc.orchestrator.fan_out import FanOut
 from lmos_grpc.orchestrator.phrases import phrase
+from lmos_grpc.orchestrator.quorum import Quorum
+from lmos_grpc.orchestrator.race import Race
 from lmos_grpc.rpc import child_timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from lmos_grpc.agent_service import Emit
-    from lmos_grpc.domain.decision import Candidate, Decision
-    from lmos_grpc.domain.event import (
-        BranchOutcome,
-    )
+    from lmos_grpc.domain.decision import Candidate, Decision, Target
     from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.orchestrator.agent_call import AgentCaller
     from lmos_grpc.orchestrator.branch import Reroute
-
-# Ends that are an answer, if perhaps not the last word.
-_ANSWERS = frozenset({Outcome.COMPLETED, Outcome.PARTIAL, Outcome.TRANSFERRED, Outcome.SESSION_ENDED})
+    from lmos_grpc.orchestrator.judge import Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +48,8 @@ class ManagedTurn:
     reroute: Reroute
     label: Callable[[Candidate], str]
     time_left: timedelta
+    judge: Judge
+    most_held_bytes: int
 
     async def __call__(self, emit: Emit, /) -> None:
         """Works on the turn until it is done."""
@@ -74,35 +73,58 @@ class ManagedTurn:
         emit.put(TurnDone(Outcome.ABSTAINED))
 
     async def _run_branches(self, emit: Emit) -> None:
-        branches = self._branches()
-        match branches, self.decision.strategy.kind:
-            case [branch], _:
-                await branch.run(emit)
-                emit.put(TurnDone(branch.outcome.outcome, _total(branch.usages)))
-            case _, StrategyKind.FIRST:
-                winner = await run_first(branches, emit)
-                self._end(emit, branches, winner.outcome.outcome if winner else Outcome.FAILED)
+        decision = self.decision
+        if len(decision.targets) == 1 and decision.beginning:
+            branch = self._branch(decision.targets[0], 0)
+            branch.limit = min(branch.limit, self._budget)
+            await branch.run(emit)
+            emit.put(TurnDone(branch.outcome.outcome, _total(branch.usages)))
+        else:
+            fan_out = self._fan_out(emit)
+            await fan_out.run()
+            _end(emit, fan_out)
+
+    def _fan_out(self, emit: Emit) -> FanOut:
+        decision, strategy, budget = self.decision, self.decision.strategy, self._budget
+        branches = [self._branch(target, number) for number, target in enumerate(decision.targets, 1)]
+        at_once, delay = len(decision.beginning), strategy.hedge_delay
+        match strategy.kind:
+            case StrategyKind.QUORUM:
+                return Quorum(branches, emit, budget, needed=strategy.quorum, at_once=at_once, hedge_delay=delay)
+            case StrategyKind.BEST:
+                scores = [_score(decision, target) for target in decision.targets]
+                return Best(branches, emit, budget, judge=self.judge, scores=scores, most_bytes=self.most_held_bytes)
+            case StrategyKind.FIRST | StrategyKind.ONE:
+                return Race(branches, emit, budget, at_once=at_once, hedge_delay=delay)
             case _:
-                await run_all(branches, emit)
-                self._end(emit, branches, _together([branch.outcome for branch in branches]))
+                return FanOut(branches, emit, budget)
 
-    def _end(self, emit: Emit, branches: Sequence[Branch], outcome: Outcome) -> None:
-        outcomes = tuple(branch.outcome for branch in branches)
-        if outcome is Outcome.FAILED:
-            emit.put(Failure(_nobody(outcomes).detail))
-        usage = _total(each for branch in branches for each in branch.usages)
-        emit.put(TurnDone(outcome, usage, outcomes))
-
-    def _branches(self) -> list[Branch]:
+    @property
+    def _budget(self) -> timedelta:
         # Less one more margin than the turn itself, so that what has arrived can still be delivered.
         limit = child_timeout(child_timeout(self.time_left))
-        limit = min(limit, self.decision.strategy.branch_budget or limit)
-        targets = self.decision.targets
-        first = 1 if len(targets) > 1 else 0
-        return [
-            Branch(self.caller, self.reroute, self.turn, target, limit, number)
-            for number, target in enumerate(targets, first)
-        ]
+        return min(limit, self.decision.strategy.turn_budget or limit)
+
+    def _branch(self, target: Target, number: int) -> Branch:
+        limit = self.decision.strategy.branch_budget or self.time_left
+        return Branch(self.caller, self.reroute, self.turn, target, limit, number)
+
+
+def _end(emit: Emit, fan_out: FanOut) -> None:
+    branches = [runner.branch for runner in fan_out.begun]
+    outcome = fan_out.outcome
+    if outcome is Outcome.FAILED and fan_out.failure:
+        emit.put(Failure(fan_out.failure.detail))
+    usage = _total(each for branch in branches for each in branch.usages)
+    emit.put(TurnDone(outcome, usage, tuple(branch.outcome for branch in branches)))
+
+
+def _score(decision: Decision, target: Target) -> float:
+    """What routing gave the target; 0 where it was named and not scored."""
+    found = (
+        each.score for each in decision.candidates if (each.agent, each.capability) == (target.agent, target.capability)
+    )
+    return next(found, 0.0)
 
 
 def _option(candidate: Candidate, label: str) -> ClarificationOption:
@@ -113,20 +135,6 @@ def _option(candidate: Candidate, label: str) -> ClarificationOption:
         capability=candidate.capability,
         score=candidate.score,
     )
-
-
-def _together(outcomes: Sequence[BranchOutcome]) -> Outcome:
-    ends = {each.outcome for each in outcomes}
-    if Outcome.INPUT_REQUIRED in ends:
-        return Outcome.INPUT_REQUIRED
-    if ends <= _ANSWERS:
-        return Outcome.PARTIAL if Outcome.PARTIAL in ends else Outcome.COMPLETED
-    return Outcome.PARTIAL if ends & _ANSWERS else Outcome.FAILED
-
-
-def _nobody(outcomes: Sequence[BranchOutcome]) -> NoBranchAnsweredError:
-    names = ", ".join(each.source.agent for each in outcomes)
-    return NoBranchAnsweredError(f"none of the agents answered: {names}")
 
 
 def _total(usages: Iterable[Usage]) -> Usage:

@@ -9,6 +9,7 @@ from lmos_grpc.domain.card import AgentCard, AgentKey, Capability
 from lmos_grpc.domain.conversation import ConversationState
 from lmos_grpc.domain.turn import Lane, Role
 from lmos_grpc.errors import LmosError
+from lmos_grpc.orchestrator.judge import ScoreJudge
 from lmos_grpc.orchestrator.managed_turn import ManagedTurn
 from lmos_grpc.telemetry.decision_span import record_decision
 
@@ -21,16 +22,25 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.decision import Candidate, Decision
     from lmos_grpc.domain.turn import Message, TurnRequest
     from lmos_grpc.orchestrator.agent_call import AgentCaller
+    from lmos_grpc.orchestrator.judge import Judge
     from lmos_grpc.routing import LaneChoice
 
 
 @dataclass(frozen=True, slots=True)
 class OrchestratorSettings:
-    """How the orchestrator presents itself, and how much history agents get when the caller sends none."""
+    """How the orchestrator presents itself, and its bounds.
+
+    Attributes:
+        name: its name as an agent.
+        version: its version as an agent.
+        history_messages: how much history agents get when the caller sends none.
+        most_held_bytes: how much is held back of each branch whose answer is to be judged.
+    """
 
     name: str = "orchestrator"
     version: str = "0.1.0"
     history_messages: int = 20
+    most_held_bytes: int = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +83,15 @@ class Orchestrator:
         log: TurnLog,
         caller: AgentCaller,
         settings: OrchestratorSettings | None = None,
+        *,
+        judge: Judge | None = None,
     ) -> None:
         self._view = view
         self._decider = decider
         self._log = log
         self._caller = caller
         self._settings = settings or OrchestratorSettings()
+        self._judge = judge or ScoreJudge()
 
     def card(self) -> AgentCard:
         """Who answers at the edge: the mesh as a whole."""
@@ -139,7 +152,8 @@ class Orchestrator:
             turn = replace(turn, answer=decision.answer)
         if decision.locale and not turn.user.locale:
             turn = replace(turn, user=replace(turn.user, locale=decision.locale))
-        return ManagedTurn(turn, decision, self._caller, self._reroute, self._label, time_left)
+        most = self._settings.most_held_bytes
+        return ManagedTurn(turn, decision, self._caller, self._reroute, self._label, time_left, self._judge, most)
 
     def _reroute(self, turn: TurnRequest) -> Decision:
         # A handover says where to go; what the conversation was before does not count any more.

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from lmos_grpc.domain.decision import DecisionMode
     from lmos_grpc.domain.instance import Agent
-    from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.domain.turn import Strategy, TurnRequest
     from lmos_grpc.routing.classifier import Classifier, Score
     from lmos_grpc.routing.governance import Governed
     from lmos_grpc.routing.settings import RoutingSettings
 
-SPREADING = (StrategyKind.ALL, StrategyKind.FIRST)
+# Strategies for which several agents are asked.
+SPREADING = (StrategyKind.ALL, StrategyKind.FIRST, StrategyKind.QUORUM, StrategyKind.BEST)
 
 _MOST_SCORED = 10
 _LONGEST_PHRASE = 80
@@ -63,7 +64,7 @@ class Case:
             reason=reason,
             targets=targets,
             candidates=(*_chosen(targets, ranking), *_others(targets, ranking), *self.governed.shown),
-            strategy=replace(self.turn.hint.strategy, kind=kind),
+            strategy=self.turn.hint.strategy.in_force(kind),
             classifier=self.classifier.name if ranking.scores else "",
         )
 
@@ -78,6 +79,11 @@ def target_of(agent: Agent, capability: str = "", text: str = "") -> Target:
     key = agent.key
     offered = capability if agent.card.capability(capability) else ""
     return Target(key.name, key.version, key.subset, offered, text)
+
+
+def most_targets(strategy: Strategy) -> int:
+    """How many agents may be asked under a strategy that is in force."""
+    return 1 if strategy.kind is StrategyKind.ONE and strategy.hedge_delay is None else strategy.max_branches
 
 
 def told(score: Score) -> str:

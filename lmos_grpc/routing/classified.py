@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.decision import DecisionMode, Exclusion
 from lmos_grpc.domain.turn import StrategyKind
-from lmos_grpc.routing.case import SPREADING, told
+from lmos_grpc.routing.case import SPREADING, most_targets, told
 from lmos_grpc.routing.intent_split import split_intents
 from lmos_grpc.routing.ranking import Ranking
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lmos_grpc.domain.decision import Decision, Target
+    from lmos_grpc.domain.turn import Strategy
     from lmos_grpc.routing.case import Case
     from lmos_grpc.routing.classifier import Score
 
@@ -41,13 +44,14 @@ def by_ranking(case: Case, ranking: Ranking) -> Decision:
         return _fallback(case, ranking)
     if kind in SPREADING:
         spread = ranking.adequate[: case.turn.hint.strategy.max_branches]
-        reason = f"the caller wants {kind.value} that fit: {', '.join(map(told, spread))}"
+        reason = f"the caller wants {_asked_for(case.turn.hint.strategy)}: {', '.join(map(told, spread))}"
         return case.decision(DecisionMode.CLASSIFIED, reason, ranking, *_targets(case, spread), kind=kind)
     if len(rivals) > 1:
         reason = f"a close call, so the caller is asked: {', '.join(map(told, rivals))}"
         return _with_options(case.decision(DecisionMode.CLARIFICATION, reason, ranking), rivals)
-    reason = f"{told(rivals[0])}{_runner_up(ranking)}"
-    return case.decision(DecisionMode.CLASSIFIED, reason, ranking, *_targets(case, rivals))
+    best, *reserves = ranking.adequate[: most_targets(case.turn.hint.strategy.in_force(StrategyKind.ONE))]
+    reason = f"{told(best)}{_runner_up(ranking)}{_stand_by(reserves)}"
+    return case.decision(DecisionMode.CLASSIFIED, reason, ranking, *_targets(case, (best, *reserves)))
 
 
 def _with_options(decision: Decision, rivals: tuple[Score, ...]) -> Decision:
@@ -85,6 +89,18 @@ def _runner_up(ranking: Ranking) -> str:
         return ", and there is no other"
     follower = ranking.scores[1]
     return f", the next, '{follower.offer.capability}' of {follower.offer.agent}, {follower.value:.2f}"
+
+
+def _asked_for(strategy: Strategy) -> str:
+    match strategy.kind:
+        case StrategyKind.QUORUM:
+            return f"{strategy.quorum} answers of those that fit"
+        case kind:
+            return f"{kind.value} of those that fit"
+
+
+def _stand_by(reserves: Sequence[Score]) -> str:
+    return f"; where it is slow or fails: {', '.join(map(told, reserves))}" if reserves else ""
 
 
 def _targets(case: Case, scores: tuple[Score, ...]) -> tuple[Target, ...]:

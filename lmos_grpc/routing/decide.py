@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.conversation import ConversationState
 from lmos_grpc.domain.rules import Rules
-from lmos_grpc.domain.turn import Lane, Role, StrategyKind
-from lmos_grpc.errors import InvalidRequestError, MeshStartingError
+from lmos_grpc.domain.turn import Lane, Role
+from lmos_grpc.errors import MeshStartingError
 from lmos_grpc.routing.case import Case
 from lmos_grpc.routing.classified import by_ranking, several_intents
 from lmos_grpc.routing.continuation import by_answer, reply_to_question, stay_with_last
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from lmos_grpc.routing.terms import Terms
 
 _NEW_CONVERSATION = ConversationState()
-_UNAVAILABLE = (StrategyKind.QUORUM, StrategyKind.BEST)
 
 
 class Router:
@@ -78,7 +77,6 @@ class Router:
 
         Raises:
             MeshStartingError: the registry has not been read yet.
-            InvalidRequestError: the strategy is not available.
             TenantNotAllowedError: there is no such tenant.
             ChannelNotAllowedError: the tenant has no such channel.
             ChannelUnresolvedError: the channel is strict, and something that it requires is not there.
@@ -87,7 +85,7 @@ class Router:
             LmosError: the agent or capability that was named cannot take the turn (see `named_agents`).
         """
         started = self._clock()
-        self._check(turn)
+        self._check_synced()
         terms = self.terms(turn)
         terms.check_handover()
         turn = terms.applied_to(turn)
@@ -156,15 +154,10 @@ class Router:
         unseen = self._settings.express is not ExpressLane.OFF
         return by_name(roll, turn) or by_answer(roll, turn, state, unseen=unseen) or self._by_text(turn, state, terms)
 
-    def _check(self, turn: TurnRequest) -> None:
+    def _check_synced(self) -> None:
         if not self._view.synced:
             raise MeshStartingError(
                 "the registry has not been read yet; try again in a second", retry_after=timedelta(seconds=1)
-            )
-        kind = turn.hint.strategy.kind
-        if kind in _UNAVAILABLE:
-            raise InvalidRequestError(
-                f"the strategy {kind.value} is not available yet; use one, all or first", field="hint.strategy.kind"
             )
 
     def _by_text(self, turn: TurnRequest, state: ConversationState, terms: Terms) -> Decision:

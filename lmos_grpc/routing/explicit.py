@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from lmos_grpc.errors import (
     UnknownAgentError,
     UnknownCapabilityError,
 )
-from lmos_grpc.routing.case import SPREADING, target_of
+from lmos_grpc.routing.case import SPREADING, most_targets, target_of
 from lmos_grpc.routing.language import speaks
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def by_name(roll: Roll, turn: TurnRequest) -> Decision | None:
 def to_named(
     turn: TurnRequest, agents: tuple[Agent, ...], capability: str, *, mode: DecisionMode, reason: str
 ) -> Decision:
-    """The decision for the best of the agents, or for as many as the strategy wants."""
-    strategy = turn.hint.strategy
-    spreads = strategy.kind in SPREADING
-    targets = tuple(target_of(each, capability) for each in agents[: strategy.max_branches if spreads else 1])
+    """The decision for the best of the agents, or for as many as the strategy may ask."""
+    wanted = turn.hint.strategy
+    strategy = wanted.in_force(wanted.kind if wanted.kind in SPREADING else StrategyKind.ONE)
+    targets = tuple(target_of(each, capability) for each in agents[: most_targets(strategy)])
     return Decision(
         mode=mode,
         reason=reason,
@@ -69,7 +69,7 @@ def to_named(
         candidates=tuple(
             Candidate(each.agent, each.version, each.capability, each.subset, chosen=True) for each in targets
         ),
-        strategy=replace(strategy, kind=strategy.kind if spreads else StrategyKind.ONE),
+        strategy=strategy,
     )
 
 

@@ -77,9 +77,12 @@ def _what_the_mesh_does(turn: TurnRequest, decision: Decision, card: AgentCard |
     if decision.mode in _ANSWERED_BY_THE_MESH or not decision.targets:
         yield "the mesh answers itself"
         return
-    if len(decision.targets) > 1 or decision.strategy.kind not in _ONE_AGENT:
+    strategy = decision.strategy
+    if strategy.kind not in _ONE_AGENT or (len(decision.targets) > 1 and strategy.hedge_delay is None):
         yield "the answers of several agents are merged"
-    if decision.strategy.branch_budget is not None:
+    elif len(decision.targets) > 1:
+        yield "another agent steps in where the first is slow or fails"
+    if strategy.branch_budget is not None or strategy.turn_budget is not None:
         yield "the mesh watches the time that the agent may take"
     if decision.answer is not None:
         yield "the agent is told which question the turn answers"

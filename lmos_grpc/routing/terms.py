@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.card import DEFAULT_SUBSET
 from lmos_grpc.domain.rules import Rules
-from lmos_grpc.domain.turn import CallContext, Lane, StrategyKind
+from lmos_grpc.domain.turn import CallContext, Lane
 from lmos_grpc.errors import ChannelNotAllowedError, HandoverLimitError, TenantNotAllowedError
 from lmos_grpc.routing.rollout import drawn_subset
 
@@ -62,9 +62,9 @@ class Terms:
         """The turn with what its caller left open, and within the limits of its tenant and channel."""
         strategy, tenant, channel = turn.hint.strategy, self.tenant, self.channel
         limits = (each.turn_budget for each in (tenant, channel) if each)
-        strategy = replace(strategy, branch_budget=_shortest(strategy.branch_budget, *limits))
-        if channel and strategy.kind is StrategyKind.UNSPECIFIED:
-            strategy = replace(strategy, kind=channel.strategy)
+        strategy = replace(strategy, turn_budget=_shortest(strategy.turn_budget, *limits))
+        if channel:
+            strategy = strategy.or_else(channel.strategy)
         if tenant and tenant.max_branches:
             strategy = replace(strategy, max_branches=min(strategy.max_branches, tenant.max_branches))
         locale = turn.user.locale or (tenant.default_locale if tenant else "")

@@ -77,14 +77,15 @@ class Metrics:
         channel: str,
         outcome: str,
         *,
-        duration: timedelta,
+        duration: timedelta | None,
         time_to_first_token: timedelta | None = None,
     ) -> None:
-        """A turn that was started has ended; None: it never came to a first token."""
+        """A turn that was started has ended; None: it is not known how long it took, or it came to no first token."""
         who = self._who(agent, tenant, channel)
         self._active.labels(*who).dec()
         self._turns.labels(*who, outcome).inc()
-        self._duration.labels(*who).observe(duration.total_seconds())
+        if duration is not None:
+            self._duration.labels(*who).observe(duration.total_seconds())
         if time_to_first_token is not None:
             self._first_token.labels(*who).observe(time_to_first_token.total_seconds())
 

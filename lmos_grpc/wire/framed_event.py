@@ -99,6 +99,10 @@ class SaidEvent:
         """What it says, read in full."""
         return read_body(self._event)
 
+    def frame(self) -> bytes:
+        """The event as it came, for who keeps it: read, it takes more room."""
+        return self._response.SerializeToString()
+
     def frame_as(self, sequence: int, turn_id: str, origin: Origin) -> bytes:
         """The event as part of another turn."""
         event = self._event

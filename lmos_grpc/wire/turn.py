@@ -138,6 +138,7 @@ def strategy_to_wire(strategy: Strategy) -> decision_pb2.Strategy:
         max_branches=strategy.max_branches,
         branch_budget=to_duration(strategy.branch_budget),
         hedge_delay=to_duration(strategy.hedge_delay),
+        turn_budget=to_duration(strategy.turn_budget),
     )
 
 
@@ -149,6 +150,7 @@ def strategy_from_wire(message: decision_pb2.Strategy) -> Strategy:
         max_branches=message.max_branches or _DEFAULT_MAX_BRANCHES,
         branch_budget=duration_of(message, "branch_budget"),
         hedge_delay=duration_of(message, "hedge_delay"),
+        turn_budget=duration_of(message, "turn_budget"),
     )
 
 

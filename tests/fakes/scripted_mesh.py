@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.event import (
         AgentEvent,
     )
+    from lmos_grpc.orchestrator import Judge, OrchestratorSettings
 
 SECOND = timedelta(seconds=1)
 
@@ -66,7 +67,11 @@ class ScriptedDecider:
 
 @asynccontextmanager
 async def mesh_of(
-    *agents: ScriptedAgent, decider: ScriptedDecider, extra: dict[str, str] | None = None
+    *agents: ScriptedAgent,
+    decider: ScriptedDecider,
+    extra: dict[str, str] | None = None,
+    settings: OrchestratorSettings | None = None,
+    judge: Judge | None = None,
 ) -> AsyncIterator[AgentClient]:
     """A client of an orchestrator in front of these agents; `extra` maps routes to other addresses."""
     async with AsyncExitStack() as stack:
@@ -75,7 +80,7 @@ async def mesh_of(
         view.apply(whole_registry(*(instance_of(agent, addresses[agent.card().key.route]) for agent in agents)))
         caller = await stack.enter_async_context(direct_caller({**addresses, **(extra or {})}))
         log = MemoryTurnLog()
-        orchestrator = Orchestrator(decider, view, log, caller)
+        orchestrator = Orchestrator(decider, view, log, caller, settings, judge=judge)
         endings = await stack.enter_async_context(asyncio.TaskGroup())
         executor = TurnExecutor(orchestrator, log, endings)
         server = await stack.enter_async_context(

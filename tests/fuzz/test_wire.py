@@ -101,6 +101,7 @@ strategies = st.builds(
     max_branches=st.integers(1, 32),
     branch_budget=st.none() | spans,
     hedge_delay=st.none() | spans,
+    turn_budget=st.none() | spans,
 )
 turns = st.builds(
     turn.TurnRequest,

@@ -77,6 +77,24 @@ def test_where_no_mesh_answers_it_says_so_and_how_to_start_one(
     assert "error: no mesh answers at 127.0.0.1:1: start one with `lmos up`" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--strategy", "quorum"], "say how many answers are needed, quorum:1 to quorum:32"),
+        (["--strategy", "some"], "'some' is no strategy; say one of one, all, first, quorum:N, best"),
+        (["--strategy", "quorum:33"], "quorum:1 to quorum:32"),
+        (["--strategy", "all", "--hedge", "1s"], "Invalid value for --hedge: hedge_delay is for one, first, quorum"),
+        (["--hedge", "0"], "'0' is no span of time above zero"),
+        (["--branch-budget", "soon"], "'soon' is no span of time above zero"),
+    ],
+)
+def test_a_strategy_that_cannot_be_is_a_usage_error(
+    given: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["ask", "hello", *given]) == ExitCode.USAGE
+    assert says in " ".join(capsys.readouterr().err.split())
+
+
 def test_without_traces_it_says_how_to_make_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["trace", "--state", str(tmp_path)]) == ExitCode.ENVIRONMENT
     assert "Start one with `lmos up`" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from lmos_grpc.declarations import json_schema, read_rules
 from lmos_grpc.declarations.ivy_range import npm_range
 from lmos_grpc.domain.card import AgentKey
 from lmos_grpc.domain.channel import Thresholds, VersionPick
-from lmos_grpc.domain.turn import Lane, StrategyKind
+from lmos_grpc.domain.turn import Lane, Strategy, StrategyKind
 from lmos_grpc.domain.version_range import VersionRange
 from lmos_grpc.errors import InvalidConfigurationError
 
@@ -44,7 +44,8 @@ spec:
     - {id: track-order}
   weights: {stable: 90, canary: 10}
   fallback: {agent: concierge-agent, text: {en: Sorry., de: Leider nein.}}
-  strategy: first
+  strategy: quorum:2
+  hedgeDelay: 300ms
   thresholds: {accept: 0.6, clearOdds: 2}
   lane: express
   durable: true
@@ -148,7 +149,8 @@ def test_everything_that_a_file_can_say_is_read(tmp_path: Path) -> None:
         ("explain-bill", "^1.2.0", VersionPick.MOST_SIMILAR),
         ("track-order", "", VersionPick.HIGHEST),
     ]
-    assert (channel.strategy, channel.lane, channel.durable) == (StrategyKind.FIRST, Lane.EXPRESS, True)
+    hedged = Strategy(StrategyKind.QUORUM, 2, hedge_delay=timedelta(milliseconds=300))
+    assert (channel.strategy, channel.lane, channel.durable) == (hedged, Lane.EXPRESS, True)
     assert channel.thresholds == Thresholds(accept=0.6, clear_odds=2)
     assert (channel.turn_budget, channel.may_hand_over) == (timedelta(minutes=2), False)
     assert channel.fallback_texts == {"en": "Sorry.", "de": "Leider nein."}
@@ -161,7 +163,7 @@ def test_everything_that_a_file_can_say_is_read(tmp_path: Path) -> None:
         {"de": ("warum so teuer",)},
     )
     assert [each.where for each in (tenant, channel, agent)] == [
-        f"{tmp_path}/rules.yaml:{line}" for line in (2, 10, 28)
+        f"{tmp_path}/rules.yaml:{line}" for line in (2, 10, 29)
     ]
 
 
@@ -252,6 +254,14 @@ def test_an_ivy_range_without_bounds_takes_every_release(latest: str) -> None:
         (
             "kind: Tenant\nmetadata: {name: a}\nspec: {limits: {turnBudget: 0s}}",
             "3:29: `spec.limits.turnBudget`: '0s' is no time",
+        ),
+        (
+            "kind: Channel\nmetadata: {name: a}\nspec:\n  strategy: quorum",
+            "4:13: `spec.strategy`: 'quorum': say how many answers are needed",
+        ),
+        (
+            "kind: Channel\nmetadata: {name: a}\nspec:\n  strategy: all\n  hedgeDelay: 1s",
+            "4:3: `spec`: hedge_delay is for one, first, quorum; all asks every agent at once",
         ),
         (
             "kind: Channel\nmetadata: {name: a}\nspec:\n  policy: lax",

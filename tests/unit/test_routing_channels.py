@@ -436,7 +436,7 @@ def test_a_channel_has_thresholds_of_its_own() -> None:
 
 
 def test_a_channel_says_how_turns_are_spread_whose_callers_do_not() -> None:
-    rules = Rules.of(channels=[Channel(name="w", channel="web", strategy=StrategyKind.ONE)])
+    rules = Rules.of(channels=[Channel(name="w", channel="web", strategy=Strategy(StrategyKind.ONE))])
     two = "my internet is down and also why is my bill so high"
     turn = ask(two)
     assert len(router_of(Rules(), *CARDS).decide(turn).targets) == 2
@@ -445,15 +445,27 @@ def test_a_channel_says_how_turns_are_spread_whose_callers_do_not() -> None:
     assert len(router_of(rules, *CARDS).decide(wanted).targets) == 2
 
 
+def test_a_channel_says_the_quorum_and_the_hedge_where_the_caller_does_not() -> None:
+    second = timedelta(seconds=1)
+    usual = Strategy(StrategyKind.QUORUM, 2, hedge_delay=second)
+    router = router_of(Rules.of(channels=[Channel(name="w", channel="web", strategy=usual)]), *CARDS)
+    assert router.decide(replace(ask(), hint=RouteHint(capability="explain-bill"))).strategy == usual
+    said = Strategy(StrategyKind.QUORUM, 1)
+    decision = router.decide(replace(ask(), hint=RouteHint(capability="explain-bill", strategy=said)))
+    assert decision.strategy == replace(said, hedge_delay=second)
+    every = RouteHint(capability="explain-bill", strategy=Strategy(StrategyKind.ALL))
+    assert router.decide(replace(ask(), hint=every)).strategy == Strategy(StrategyKind.ALL)
+
+
 def test_a_tenant_limits_branches_and_time_and_a_caller_can_only_lower_them() -> None:
     minute, second = timedelta(minutes=1), timedelta(seconds=1)
     tenant = Tenant(name="default", max_branches=1, turn_budget=minute)
     rules = Rules.of([tenant], [Channel(name="w", channel="web", turn_budget=2 * minute)])
     router = router_of(rules, *CARDS)
     decision = router.decide(replace(ask(), hint=RouteHint(strategy=Strategy(StrategyKind.ALL))))
-    assert (len(decision.targets), decision.strategy.branch_budget) == (1, minute)
-    sooner = router.decide(replace(ask(), hint=RouteHint(strategy=Strategy(branch_budget=second))))
-    assert sooner.strategy.branch_budget == second
+    assert (len(decision.targets), decision.strategy.turn_budget) == (1, minute)
+    sooner = router.decide(replace(ask(), hint=RouteHint(strategy=Strategy(turn_budget=second))))
+    assert sooner.strategy.turn_budget == second
 
 
 def test_the_language_of_a_tenant_is_that_of_users_who_name_none() -> None:

@@ -102,8 +102,11 @@ def test_an_empty_mesh_abstains() -> None:
     assert "no agent is ready for the tenant 'default' on the channel 'web'" in decision.reason
 
 
-@pytest.mark.parametrize("kind", [StrategyKind.ALL, StrategyKind.FIRST])
-def test_all_and_first_take_the_best_capability_of_every_agent_that_fits(kind: StrategyKind) -> None:
+SPREAD = [StrategyKind.ALL, StrategyKind.FIRST, StrategyKind.QUORUM, StrategyKind.BEST]
+
+
+@pytest.mark.parametrize("kind", SPREAD)
+def test_who_wants_several_gets_the_best_capability_of_every_agent_that_fits(kind: StrategyKind) -> None:
     decision = decide({"explain-bill": 0.8, "manage-payment": 0.75, "repair-line": 0.6, "track-order": 0.4}, kind=kind)
     assert capabilities(decision) == ["explain-bill", "repair-line"]
     assert decision.strategy.kind is kind
@@ -112,6 +115,31 @@ def test_all_and_first_take_the_best_capability_of_every_agent_that_fits(kind: S
 def test_no_more_branches_than_the_caller_allows() -> None:
     router = Router(desk(*CARDS), ScriptedClassifier({"say": {"explain-bill": 0.8, "repair-line": 0.7}}))
     assert capabilities(router.decide(turn("say", StrategyKind.FIRST, max_branches=1))) == ["explain-bill"]
+
+
+def test_who_is_adequate_stands_by_for_a_hedge_and_does_not_begin() -> None:
+    router = Router(desk(*CARDS), ScriptedClassifier({"say": {"explain-bill": 0.9, "repair-line": 0.6}}))
+    hedged = Strategy(hedge_delay=timedelta(seconds=1))
+    decision = router.decide(TurnRequest(Message.from_user("say"), hint=RouteHint(strategy=hedged)))
+    assert decision.strategy == replace(hedged, kind=StrategyKind.ONE)
+    assert capabilities(decision) == ["explain-bill", "repair-line"]
+    assert [each.capability for each in decision.beginning] == ["explain-bill"]
+    assert "where it is slow or fails: 'repair-line' of fault-agent scored 0.60" in decision.reason
+
+
+def test_a_close_call_is_asked_back_with_a_hedge_too() -> None:
+    router = Router(desk(*CARDS), ScriptedClassifier({"say": {"explain-bill": 0.7, "repair-line": 0.66}}))
+    hedged = Strategy(StrategyKind.ONE, hedge_delay=timedelta(seconds=1))
+    decision = router.decide(TurnRequest(Message.from_user("say"), hint=RouteHint(strategy=hedged)))
+    assert decision.mode is DecisionMode.CLARIFICATION
+
+
+def test_where_a_text_holds_several_requests_nobody_stands_by() -> None:
+    hedged = Strategy(hedge_delay=timedelta(seconds=1))
+    text, expected = TWO_INTENTS[0]
+    decision = ROUTER.decide(TurnRequest(Message.from_user(text), hint=RouteHint(strategy=hedged)))
+    assert decision.strategy == Strategy(StrategyKind.ALL)
+    assert len(decision.beginning) == len(expected)
 
 
 def test_a_decision_tells_the_time_it_took() -> None:

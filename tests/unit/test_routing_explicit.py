@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,6 @@ from lmos_grpc.domain.turn import CallContext, Lane, Message, RouteHint, Strateg
 from lmos_grpc.errors import (
     AgentNotAllowedError,
     HandoverLoopError,
-    InvalidRequestError,
     InvalidVersionError,
     MeshStartingError,
     NoHealthyInstanceError,
@@ -127,11 +127,15 @@ def test_until_the_registry_was_read_the_mesh_is_starting() -> None:
         Router(LiveView()).decide(named("billing-agent"))
 
 
-@pytest.mark.parametrize("kind", [StrategyKind.QUORUM, StrategyKind.BEST])
-def test_strategies_that_are_not_there_yet_are_refused(kind: StrategyKind) -> None:
-    turn = replace(named(), hint=RouteHint(strategy=Strategy(kind)))
-    with pytest.raises(InvalidRequestError, match="not available yet; use one, all or first"):
-        Router(desk(BILLING)).decide(turn)
+def test_with_a_hedge_the_others_of_a_capability_stand_by_and_a_named_agent_stands_alone() -> None:
+    router = Router(desk(*(offering(f"{each}-agent") for each in "abc")))
+    strategy = Strategy(StrategyKind.ONE, hedge_delay=timedelta(seconds=1), max_branches=2)
+    decision = router.decide(replace(named(), hint=RouteHint(capability="explain-bill", strategy=strategy)))
+    assert len(decision.targets) == 2
+    assert decision.beginning == decision.targets[:1]
+    assert decision.strategy == strategy
+    decision = router.decide(replace(named(), hint=RouteHint("b-agent", strategy=strategy)))
+    assert [each.agent for each in decision.targets] == ["b-agent"]
 
 
 def test_who_asks_for_the_express_lane_is_given_the_managed_one_and_told() -> None:

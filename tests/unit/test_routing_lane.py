@@ -44,6 +44,9 @@ def test_a_turn_of_one_agent_takes_the_express_lane(mode: DecisionMode, kind: St
     assert lane(decision=replace(DECISION, mode=mode, strategy=Strategy(kind)))[0] is Lane.EXPRESS
 
 
+HEDGED = Strategy(StrategyKind.ONE, hedge_delay=timedelta(seconds=1))
+
+
 @pytest.mark.parametrize(
     ("decision", "why"),
     [
@@ -51,6 +54,8 @@ def test_a_turn_of_one_agent_takes_the_express_lane(mode: DecisionMode, kind: St
         (replace(DECISION, strategy=Strategy(StrategyKind.FIRST)), "several agents"),
         (replace(DECISION, strategy=Strategy(StrategyKind.ALL)), "several agents"),
         (replace(DECISION, strategy=Strategy(branch_budget=timedelta(seconds=1))), "the time"),
+        (replace(DECISION, strategy=Strategy(turn_budget=timedelta(seconds=1))), "the time"),
+        (replace(DECISION, targets=(BILLING, ORDERS), strategy=HEDGED), "another agent steps in"),
         (Decision(DecisionMode.CLARIFICATION, "", ()), "answers itself"),
         (Decision(DecisionMode.ABSTAINED, "", ()), "answers itself"),
         (replace(DECISION, answer=ClarificationAnswer("q")), "which question"),

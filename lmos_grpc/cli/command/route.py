@@ -61,8 +61,7 @@ def route(
       lmos route --channel ivr --why-not contracts-agent "I want to cancel my contract"
     """
     options.show_logs(verbose=invocation.verbose)
-    hint = hint_from(agent, capability, None, lane)
-    asked = Asked(text, hint, conversation, subset)
+    asked = Asked(text, hint_from(agent, capability, lane), conversation, subset)
     if why_not:
         return run(explain_why_not(invocation.settings(), invocation.output, asked, why_not))
     return run(explain(invocation.settings(), invocation.output, asked))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lmos_grpc.cli.doctor.port_holder import is_free
 from lmos_grpc.cli.mesh.edge_options import EdgeOptions
-from lmos_grpc.cli.mesh.turn_settings import TurnSettings, durability_named
+from lmos_grpc.cli.mesh.turn_settings import TurnSettings, durability_named, judge_named
 from lmos_grpc.cli.settings import MeshSection, ModelSection
 from lmos_grpc.errors import InvalidConfigurationError
 from lmos_grpc.routing import ExpressLane, RoutingSettings
@@ -65,7 +65,9 @@ class MeshSettings:
             metrics=_default_or_free(mesh.metrics),
             agents=settings.agents,
             routing=replace(RoutingSettings(), fallback_agent=mesh.fallback_agent, express=_lane(mesh.express)),
-            turns=TurnSettings(durability_named(mesh.durability), mesh.max_turns),
+            turns=TurnSettings(
+                durability_named(mesh.durability), mesh.max_turns, judge_named(mesh.judge_model, settings.model)
+            ),
             rules=tuple(map(Path, settings.rules)),
             model=settings.model,
             otlp_endpoint=settings.telemetry.otlp_endpoint,

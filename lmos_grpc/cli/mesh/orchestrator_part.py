@@ -11,9 +11,16 @@ from lmos_grpc.agent_service import AGENT_SERVICE, LimitedRunner, MeteredRunner,
 from lmos_grpc.cli.mesh.agent_line import AgentLine
 from lmos_grpc.conversation import CONVERSATION_SERVICE, add_conversation_service, open_turn_log
 from lmos_grpc.discovery import DISCOVERY_SERVICE
-from lmos_grpc.orchestrator import ORCHESTRATOR_SERVICE, Orchestrator, add_orchestrator_service
+from lmos_grpc.orchestrator import (
+    ORCHESTRATOR_SERVICE,
+    Orchestrator,
+    ScoreJudge,
+    add_orchestrator_service,
+    open_model_judge,
+)
 from lmos_grpc.routing import Router
 from lmos_grpc.rpc import serve
+from lmos_grpc.sdk.settings import ModelSettings
 from lmos_grpc.telemetry import ServerTracingInterceptor
 
 if TYPE_CHECKING:
@@ -24,8 +31,10 @@ if TYPE_CHECKING:
 
     from lmos_grpc.cli.mesh.telemetry_part import TelemetryPart
     from lmos_grpc.cli.mesh.turn_settings import TurnSettings
+    from lmos_grpc.cli.settings import ModelSection
     from lmos_grpc.clients.live_view import LiveView
     from lmos_grpc.conversation import TurnLog
+    from lmos_grpc.orchestrator import Judge
     from lmos_grpc.routing import RoutingSettings
     from lmos_grpc.rpc import RunningServer
 
@@ -58,11 +67,12 @@ async def run_orchestrator(
     async with (
         telemetry.tracing("lmos-orchestrator") as tracing,
         open_turn_log(state / TURNS) as log,
+        _judge(turns.judge) as judge,
         asyncio.TaskGroup() as endings,
     ):
         line = AgentLine(tracing.tracer)
         with closing(Router(view, settings=routing)) as router:
-            orchestrator = Orchestrator(router, view, log, line)
+            orchestrator = Orchestrator(router, view, log, line, judge=judge)
             runner = MeteredRunner(LimitedRunner(orchestrator, turns.max_turns), telemetry.metrics)
             executor = TurnExecutor(runner, log, endings, durability=lambda _: turns.durability)
             async with serve(
@@ -72,6 +82,16 @@ async def run_orchestrator(
                 interceptors=[ServerTracingInterceptor(tracing.tracer)],
             ) as server:
                 yield RunningOrchestrator(server, line, router, log)
+
+
+@asynccontextmanager
+async def _judge(model: ModelSection | None) -> AsyncIterator[Judge]:
+    if model is None:
+        yield ScoreJudge()
+        return
+    base_url = model.base_url or ModelSettings(model.name).base_url
+    async with open_model_judge(model=model.name, base_url=base_url, api_key=model.api_key) as judge:
+        yield judge
 
 
 def _add_services(server: grpc.aio.Server, orchestrator: Orchestrator, log: TurnLog, executor: TurnExecutor) -> None:

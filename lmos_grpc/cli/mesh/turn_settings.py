@@ -1,19 +1,29 @@
-"""How the orchestrator of a mesh takes turns on."""
+"""How the orchestrator of a mesh runs turns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.conversation import Durability
 from lmos_grpc.errors import InvalidConfigurationError
 
+if TYPE_CHECKING:
+    from lmos_grpc.cli.settings import ModelSection
+
 
 @dataclass(frozen=True, slots=True)
 class TurnSettings:
-    """When the log has what a turn says, and how many turns run at once."""
+    """When the log has what a turn says, how many turns run at once, and the model that judges; None: scores judge."""
 
     durability: Durability = Durability.BEHIND
     max_turns: int = 2_000
+    judge: ModelSection | None = None
+
+
+def judge_named(name: str, model: ModelSection) -> ModelSection | None:
+    """The model of this name, on the server of the other; None for no name."""
+    return replace(model, name=name) if name else None
 
 
 def durability_named(name: str) -> Durability:

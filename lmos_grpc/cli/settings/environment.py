@@ -20,6 +20,7 @@ VARIABLES = {
     "LMOS_ROUTERS": "mesh.routers",
     "LMOS_ALLOWED_ORIGINS": "mesh.allowed_origins",
     "LMOS_TRANSPORT": "mesh.transport",
+    "LMOS_JUDGE_MODEL": "mesh.judge_model",
     "LMOS_INSECURE_LISTEN": "mesh.insecure_listen",
     "LMOS_TENANT": "caller.tenant",
     "LMOS_CHANNEL": "caller.channel",

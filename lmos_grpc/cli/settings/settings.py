@@ -21,6 +21,7 @@ class MeshSection:
     routers: str = "0"  # of the express lane in processes of their own; 0: one beside the orchestrator
     allowed_origins: str = "local"  # of web pages, separated by commas; * for any, local for those of this machine
     transport: str = "grpcio"  # grpcio or http2
+    judge_model: str = ""  # empty: the scores of routing judge
     insecure_listen: bool = False
 
 

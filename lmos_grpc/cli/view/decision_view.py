@@ -10,6 +10,7 @@ from rich.text import Text
 from lmos_grpc.cli.output import printable
 from lmos_grpc.cli.view.figures import span_text
 from lmos_grpc.domain.decision import Exclusion
+from lmos_grpc.domain.strategy import strategy_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lmos_grpc.domain.decision import Candidate, Decision, Governance, Target
+    from lmos_grpc.domain.turn import Strategy
 
 _NOTE_WIDTH = 20
 
@@ -24,9 +26,14 @@ _NOTE_WIDTH = 20
 def decision_line(decision: Decision) -> str:
     """The decision in one line."""
     targets = ", ".join(target_name(each) for each in decision.targets)
-    strategy = f" ({decision.strategy.kind.value})" if len(decision.targets) > 1 else ""
+    strategy = f" ({_strategy(decision.strategy)})" if len(decision.targets) > 1 else ""
     head = f"{decision.mode.value} → {targets}{strategy}" if targets else decision.mode.value
     return printable(f"{head}: {decision.reason}" if decision.reason else head)
+
+
+def _strategy(strategy: Strategy) -> str:
+    hedge = f", the next after {span_text(strategy.hedge_delay)}" if strategy.hedge_delay else ""
+    return f"{strategy_name(strategy)}{hedge}"
 
 
 def target_name(target: Target) -> str:

@@ -68,7 +68,7 @@ class _OutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     OUTCOME_COMPLETED: _Outcome.ValueType  # 1
     """The answer is complete."""
     OUTCOME_PARTIAL: _Outcome.ValueType  # 2
-    """Some branches answered, others failed or ran out of time."""
+    """Some branches answered, others failed or ran out of time: not all, or less than a quorum."""
     OUTCOME_INPUT_REQUIRED: _Outcome.ValueType  # 3
     """The caller has to answer a question first."""
     OUTCOME_HANDED_OVER: _Outcome.ValueType  # 4
@@ -96,7 +96,7 @@ OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
 OUTCOME_COMPLETED: Outcome.ValueType  # 1
 """The answer is complete."""
 OUTCOME_PARTIAL: Outcome.ValueType  # 2
-"""Some branches answered, others failed or ran out of time."""
+"""Some branches answered, others failed or ran out of time: not all, or less than a quorum."""
 OUTCOME_INPUT_REQUIRED: Outcome.ValueType  # 3
 """The caller has to answer a question first."""
 OUTCOME_HANDED_OVER: Outcome.ValueType  # 4
@@ -595,7 +595,7 @@ class TurnDone(google.protobuf.message.Message):
 
     @property
     def branches(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BranchOutcome]:
-        """How each branch of a fan-out ended. Empty where there was one."""
+        """How each branch of a fan-out that was begun has ended, in the order of the targets. Empty where there was one."""
 
     def __init__(
         self,

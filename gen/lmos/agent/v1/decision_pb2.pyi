@@ -59,31 +59,62 @@ class _StrategyKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     STRATEGY_KIND_UNSPECIFIED: _StrategyKind.ValueType  # 0
     """The mesh picks: one agent, or all where the turn holds several requests."""
     STRATEGY_KIND_ONE: _StrategyKind.ValueType  # 1
-    """One agent."""
+    """One agent. With `hedge_delay` the next best steps in where it is slow or fails, and the first answer wins."""
     STRATEGY_KIND_ALL: _StrategyKind.ValueType  # 2
-    """All adequate agents; their streams are merged."""
+    """All adequate agents; their events are merged as they come, each with its source. COMPLETED where all ended well,
+    PARTIAL where some did, FAILED where none did.
+    """
     STRATEGY_KIND_FIRST: _StrategyKind.ValueType  # 3
-    """The first good answer wins, and the others are cancelled."""
+    """All adequate agents race: the first that answers wins and goes on, and the others are cancelled. What they said
+    before is not shown. Of what the winner said before it answered, the last 256 KiB are. The turn ends as the
+    winner does; FAILED where nobody answers.
+    """
     STRATEGY_KIND_QUORUM: _StrategyKind.ValueType  # 4
-    """As many answers as `quorum` says, then the others are cancelled."""
+    """All adequate agents; their events are merged as they come, and the turn ends as soon as `quorum` of them have
+    given a good answer: COMPLETED, and the others are cancelled. As soon as so many cannot be reached any more it
+    ends as well: PARTIAL where there is a good answer, else FAILED.
+    """
     STRATEGY_KIND_BEST: _StrategyKind.ValueType  # 5
-    """All answers are judged, and the best one is given."""
+    """All adequate agents; nothing is shown until all have ended, or their time is up. Then a judge chooses among the
+    good answers, and the events of that branch are given: the turn ends as it did. FAILED where there is none. A
+    branch that says more than the mesh holds back, 4 MiB by default, is cancelled and fails with MESSAGE_TOO_LARGE.
+    """
 
 class StrategyKind(_StrategyKind, metaclass=_StrategyKindEnumTypeWrapper):
-    """How a turn is spread over agents."""
+    """How a turn is spread over agents, and which answers count.
+
+    A branch is one agent at work on the turn, with those it hands over to. It has answered once it has sent text, a
+    message or a clarification; it has given a good answer once it has also ended well: completed, partial, with a
+    question, or transferred. Branches that are not needed any more are cancelled at once, and nothing of them follows.
+    `TurnDone.branches` tells how each branch that was begun has ended. Cancelling the turn cancels every branch.
+
+    An answer to a question and a follow-up stay with their agent, whatever the strategy. So does a turn that only one
+    agent fits, but for a quorum.
+    """
 
 STRATEGY_KIND_UNSPECIFIED: StrategyKind.ValueType  # 0
 """The mesh picks: one agent, or all where the turn holds several requests."""
 STRATEGY_KIND_ONE: StrategyKind.ValueType  # 1
-"""One agent."""
+"""One agent. With `hedge_delay` the next best steps in where it is slow or fails, and the first answer wins."""
 STRATEGY_KIND_ALL: StrategyKind.ValueType  # 2
-"""All adequate agents; their streams are merged."""
+"""All adequate agents; their events are merged as they come, each with its source. COMPLETED where all ended well,
+PARTIAL where some did, FAILED where none did.
+"""
 STRATEGY_KIND_FIRST: StrategyKind.ValueType  # 3
-"""The first good answer wins, and the others are cancelled."""
+"""All adequate agents race: the first that answers wins and goes on, and the others are cancelled. What they said
+before is not shown. Of what the winner said before it answered, the last 256 KiB are. The turn ends as the
+winner does; FAILED where nobody answers.
+"""
 STRATEGY_KIND_QUORUM: StrategyKind.ValueType  # 4
-"""As many answers as `quorum` says, then the others are cancelled."""
+"""All adequate agents; their events are merged as they come, and the turn ends as soon as `quorum` of them have
+given a good answer: COMPLETED, and the others are cancelled. As soon as so many cannot be reached any more it
+ends as well: PARTIAL where there is a good answer, else FAILED.
+"""
 STRATEGY_KIND_BEST: StrategyKind.ValueType  # 5
-"""All answers are judged, and the best one is given."""
+"""All adequate agents; nothing is shown until all have ended, or their time is up. Then a judge chooses among the
+good answers, and the events of that branch are given: the turn ends as it did. FAILED where there is none. A
+branch that says more than the mesh holds back, 4 MiB by default, is cancelled and fails with MESSAGE_TOO_LARGE.
+"""
 global___StrategyKind = StrategyKind
 
 class _DecisionMode:
@@ -230,19 +261,27 @@ class Strategy(google.protobuf.message.Message):
     MAX_BRANCHES_FIELD_NUMBER: builtins.int
     BRANCH_BUDGET_FIELD_NUMBER: builtins.int
     HEDGE_DELAY_FIELD_NUMBER: builtins.int
+    TURN_BUDGET_FIELD_NUMBER: builtins.int
     kind: global___StrategyKind.ValueType
     """Which strategy."""
     quorum: builtins.int
-    """How many answers `STRATEGY_KIND_QUORUM` needs. 1 to 32."""
+    """How many good answers `STRATEGY_KIND_QUORUM` needs. 1 to `max_branches`; 0 with every other kind."""
     max_branches: builtins.int
     """How many agents at the most. 1 to 32; 0 means 8."""
     @property
     def branch_budget(self) -> google.protobuf.duration_pb2.Duration:
-        """The time that one branch may take. Absent: the time of the turn."""
+        """The time that one branch may take, from its own begin. Above zero. Absent: the time of the turn."""
 
     @property
     def hedge_delay(self) -> google.protobuf.duration_pb2.Duration:
-        """Start the next branch after this delay instead of all at once. Absent: all at once."""
+        """Hedging, with ONE, FIRST and QUORUM: one agent begins, or as many as the quorum needs, and the next best after this
+        delay while answers are missing, or at once where one fails or ends without an answer. Above zero. Two agents may
+        thus do the same work. Absent: all begin at once, and with ONE nobody steps in.
+        """
+
+    @property
+    def turn_budget(self) -> google.protobuf.duration_pb2.Duration:
+        """The time that all branches may take together. Above zero. Absent: the deadline of the call."""
 
     def __init__(
         self,
@@ -252,9 +291,10 @@ class Strategy(google.protobuf.message.Message):
         max_branches: builtins.int = ...,
         branch_budget: google.protobuf.duration_pb2.Duration | None = ...,
         hedge_delay: google.protobuf.duration_pb2.Duration | None = ...,
+        turn_budget: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["branch_budget", b"branch_budget", "hedge_delay", b"hedge_delay"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["branch_budget", b"branch_budget", "hedge_delay", b"hedge_delay", "kind", b"kind", "max_branches", b"max_branches", "quorum", b"quorum"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["branch_budget", b"branch_budget", "hedge_delay", b"hedge_delay", "turn_budget", b"turn_budget"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["branch_budget", b"branch_budget", "hedge_delay", b"hedge_delay", "kind", b"kind", "max_branches", b"max_branches", "quorum", b"quorum", "turn_budget", b"turn_budget"]) -> None: ...
 
 global___Strategy = Strategy
 

@@ -111,7 +111,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_UNKNOWN_OPTION: _ErrorReason.ValueType  # 41
     """The clarification that is answered is not open, or has no such option. INVALID_ARGUMENT."""
     ERROR_REASON_NO_BRANCH_ANSWERED: _ErrorReason.ValueType  # 42
-    """No quorum of the branches of a fan-out gave an answer. UNAVAILABLE."""
+    """Fewer branches of a fan-out gave an answer than its strategy needs. UNAVAILABLE."""
     ERROR_REASON_TENANT_NOT_ALLOWED: _ErrorReason.ValueType  # 43
     """The tenants of the mesh are declared, and this one is none of them. PERMISSION_DENIED."""
     ERROR_REASON_CHANNEL_NOT_ALLOWED: _ErrorReason.ValueType  # 44
@@ -212,7 +212,7 @@ ERROR_REASON_UNREACHABLE: ErrorReason.ValueType  # 40
 ERROR_REASON_UNKNOWN_OPTION: ErrorReason.ValueType  # 41
 """The clarification that is answered is not open, or has no such option. INVALID_ARGUMENT."""
 ERROR_REASON_NO_BRANCH_ANSWERED: ErrorReason.ValueType  # 42
-"""No quorum of the branches of a fan-out gave an answer. UNAVAILABLE."""
+"""Fewer branches of a fan-out gave an answer than its strategy needs. UNAVAILABLE."""
 ERROR_REASON_TENANT_NOT_ALLOWED: ErrorReason.ValueType  # 43
 """The tenants of the mesh are declared, and this one is none of them. PERMISSION_DENIED."""
 ERROR_REASON_CHANNEL_NOT_ALLOWED: ErrorReason.ValueType  # 44

@@ -93,7 +93,7 @@ const (
 	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
 	// The answer is complete.
 	Outcome_OUTCOME_COMPLETED Outcome = 1
-	// Some branches answered, others failed or ran out of time.
+	// Some branches answered, others failed or ran out of time: not all, or less than a quorum.
 	Outcome_OUTCOME_PARTIAL Outcome = 2
 	// The caller has to answer a question first.
 	Outcome_OUTCOME_INPUT_REQUIRED Outcome = 3
@@ -1321,7 +1321,7 @@ type TurnDone struct {
 	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=lmos.agent.v1.Outcome" json:"outcome,omitempty"`
 	// What all of it used up.
 	Usage *Usage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
-	// How each branch of a fan-out ended. Empty where there was one.
+	// How each branch of a fan-out that was begun has ended, in the order of the targets. Empty where there was one.
 	Branches      []*BranchOutcome `protobuf:"bytes,3,rep,name=branches,proto3" json:"branches,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -77,21 +77,36 @@ func (Lane) EnumDescriptor() ([]byte, []int) {
 	return file_lmos_agent_v1_decision_proto_rawDescGZIP(), []int{0}
 }
 
-// How a turn is spread over agents.
+// How a turn is spread over agents, and which answers count.
+//
+// A branch is one agent at work on the turn, with those it hands over to. It has answered once it has sent text, a
+// message or a clarification; it has given a good answer once it has also ended well: completed, partial, with a
+// question, or transferred. Branches that are not needed any more are cancelled at once, and nothing of them follows.
+// `TurnDone.branches` tells how each branch that was begun has ended. Cancelling the turn cancels every branch.
+//
+// An answer to a question and a follow-up stay with their agent, whatever the strategy. So does a turn that only one
+// agent fits, but for a quorum.
 type StrategyKind int32
 
 const (
 	// The mesh picks: one agent, or all where the turn holds several requests.
 	StrategyKind_STRATEGY_KIND_UNSPECIFIED StrategyKind = 0
-	// One agent.
+	// One agent. With `hedge_delay` the next best steps in where it is slow or fails, and the first answer wins.
 	StrategyKind_STRATEGY_KIND_ONE StrategyKind = 1
-	// All adequate agents; their streams are merged.
+	// All adequate agents; their events are merged as they come, each with its source. COMPLETED where all ended well,
+	// PARTIAL where some did, FAILED where none did.
 	StrategyKind_STRATEGY_KIND_ALL StrategyKind = 2
-	// The first good answer wins, and the others are cancelled.
+	// All adequate agents race: the first that answers wins and goes on, and the others are cancelled. What they said
+	// before is not shown. Of what the winner said before it answered, the last 256 KiB are. The turn ends as the
+	// winner does; FAILED where nobody answers.
 	StrategyKind_STRATEGY_KIND_FIRST StrategyKind = 3
-	// As many answers as `quorum` says, then the others are cancelled.
+	// All adequate agents; their events are merged as they come, and the turn ends as soon as `quorum` of them have
+	// given a good answer: COMPLETED, and the others are cancelled. As soon as so many cannot be reached any more it
+	// ends as well: PARTIAL where there is a good answer, else FAILED.
 	StrategyKind_STRATEGY_KIND_QUORUM StrategyKind = 4
-	// All answers are judged, and the best one is given.
+	// All adequate agents; nothing is shown until all have ended, or their time is up. Then a judge chooses among the
+	// good answers, and the events of that branch are given: the turn ends as it did. FAILED where there is none. A
+	// branch that says more than the mesh holds back, 4 MiB by default, is cancelled and fails with MESSAGE_TOO_LARGE.
 	StrategyKind_STRATEGY_KIND_BEST StrategyKind = 5
 )
 
@@ -383,14 +398,18 @@ type Strategy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which strategy.
 	Kind StrategyKind `protobuf:"varint,1,opt,name=kind,proto3,enum=lmos.agent.v1.StrategyKind" json:"kind,omitempty"`
-	// How many answers `STRATEGY_KIND_QUORUM` needs. 1 to 32.
+	// How many good answers `STRATEGY_KIND_QUORUM` needs. 1 to `max_branches`; 0 with every other kind.
 	Quorum int32 `protobuf:"varint,2,opt,name=quorum,proto3" json:"quorum,omitempty"`
 	// How many agents at the most. 1 to 32; 0 means 8.
 	MaxBranches int32 `protobuf:"varint,3,opt,name=max_branches,json=maxBranches,proto3" json:"max_branches,omitempty"`
-	// The time that one branch may take. Absent: the time of the turn.
+	// The time that one branch may take, from its own begin. Above zero. Absent: the time of the turn.
 	BranchBudget *durationpb.Duration `protobuf:"bytes,4,opt,name=branch_budget,json=branchBudget,proto3" json:"branch_budget,omitempty"`
-	// Start the next branch after this delay instead of all at once. Absent: all at once.
-	HedgeDelay    *durationpb.Duration `protobuf:"bytes,5,opt,name=hedge_delay,json=hedgeDelay,proto3" json:"hedge_delay,omitempty"`
+	// Hedging, with ONE, FIRST and QUORUM: one agent begins, or as many as the quorum needs, and the next best after this
+	// delay while answers are missing, or at once where one fails or ends without an answer. Above zero. Two agents may
+	// thus do the same work. Absent: all begin at once, and with ONE nobody steps in.
+	HedgeDelay *durationpb.Duration `protobuf:"bytes,5,opt,name=hedge_delay,json=hedgeDelay,proto3" json:"hedge_delay,omitempty"`
+	// The time that all branches may take together. Above zero. Absent: the deadline of the call.
+	TurnBudget    *durationpb.Duration `protobuf:"bytes,6,opt,name=turn_budget,json=turnBudget,proto3" json:"turn_budget,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -456,6 +475,13 @@ func (x *Strategy) GetBranchBudget() *durationpb.Duration {
 func (x *Strategy) GetHedgeDelay() *durationpb.Duration {
 	if x != nil {
 		return x.HedgeDelay
+	}
+	return nil
+}
+
+func (x *Strategy) GetTurnBudget() *durationpb.Duration {
+	if x != nil {
+		return x.TurnBudget
 	}
 	return nil
 }
@@ -918,14 +944,16 @@ const file_lmos_agent_v1_decision_proto_rawDesc = "" +
 	"capability\x12#\n" +
 	"\rversion_range\x18\x03 \x01(\tR\fversionRange\x123\n" +
 	"\bstrategy\x18\x04 \x01(\v2\x17.lmos.agent.v1.StrategyR\bstrategy\x12'\n" +
-	"\x04lane\x18\x05 \x01(\x0e2\x13.lmos.agent.v1.LaneR\x04lane\"\xf2\x01\n" +
+	"\x04lane\x18\x05 \x01(\x0e2\x13.lmos.agent.v1.LaneR\x04lane\"\xae\x02\n" +
 	"\bStrategy\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.lmos.agent.v1.StrategyKindR\x04kind\x12\x16\n" +
 	"\x06quorum\x18\x02 \x01(\x05R\x06quorum\x12!\n" +
 	"\fmax_branches\x18\x03 \x01(\x05R\vmaxBranches\x12>\n" +
 	"\rbranch_budget\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\fbranchBudget\x12:\n" +
 	"\vhedge_delay\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"hedgeDelay\"\xac\x03\n" +
+	"hedgeDelay\x12:\n" +
+	"\vturn_budget\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"turnBudget\"\xac\x03\n" +
 	"\bDecision\x12/\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x1b.lmos.agent.v1.DecisionModeR\x04mode\x12'\n" +
 	"\x04lane\x18\x02 \x01(\x0e2\x13.lmos.agent.v1.LaneR\x04lane\x123\n" +
@@ -1041,21 +1069,22 @@ var file_lmos_agent_v1_decision_proto_depIdxs = []int32{
 	1,  // 2: lmos.agent.v1.Strategy.kind:type_name -> lmos.agent.v1.StrategyKind
 	11, // 3: lmos.agent.v1.Strategy.branch_budget:type_name -> google.protobuf.Duration
 	11, // 4: lmos.agent.v1.Strategy.hedge_delay:type_name -> google.protobuf.Duration
-	2,  // 5: lmos.agent.v1.Decision.mode:type_name -> lmos.agent.v1.DecisionMode
-	0,  // 6: lmos.agent.v1.Decision.lane:type_name -> lmos.agent.v1.Lane
-	5,  // 7: lmos.agent.v1.Decision.strategy:type_name -> lmos.agent.v1.Strategy
-	9,  // 8: lmos.agent.v1.Decision.targets:type_name -> lmos.agent.v1.Target
-	10, // 9: lmos.agent.v1.Decision.candidates:type_name -> lmos.agent.v1.Candidate
-	11, // 10: lmos.agent.v1.Decision.elapsed:type_name -> google.protobuf.Duration
-	7,  // 11: lmos.agent.v1.Decision.governance:type_name -> lmos.agent.v1.Governance
-	8,  // 12: lmos.agent.v1.Governance.excluded:type_name -> lmos.agent.v1.Excluded
-	3,  // 13: lmos.agent.v1.Excluded.exclusion:type_name -> lmos.agent.v1.Exclusion
-	3,  // 14: lmos.agent.v1.Candidate.exclusion:type_name -> lmos.agent.v1.Exclusion
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	11, // 5: lmos.agent.v1.Strategy.turn_budget:type_name -> google.protobuf.Duration
+	2,  // 6: lmos.agent.v1.Decision.mode:type_name -> lmos.agent.v1.DecisionMode
+	0,  // 7: lmos.agent.v1.Decision.lane:type_name -> lmos.agent.v1.Lane
+	5,  // 8: lmos.agent.v1.Decision.strategy:type_name -> lmos.agent.v1.Strategy
+	9,  // 9: lmos.agent.v1.Decision.targets:type_name -> lmos.agent.v1.Target
+	10, // 10: lmos.agent.v1.Decision.candidates:type_name -> lmos.agent.v1.Candidate
+	11, // 11: lmos.agent.v1.Decision.elapsed:type_name -> google.protobuf.Duration
+	7,  // 12: lmos.agent.v1.Decision.governance:type_name -> lmos.agent.v1.Governance
+	8,  // 13: lmos.agent.v1.Governance.excluded:type_name -> lmos.agent.v1.Excluded
+	3,  // 14: lmos.agent.v1.Excluded.exclusion:type_name -> lmos.agent.v1.Exclusion
+	3,  // 15: lmos.agent.v1.Candidate.exclusion:type_name -> lmos.agent.v1.Exclusion
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_lmos_agent_v1_decision_proto_init() }

@@ -116,7 +116,7 @@ const (
 	ErrorReason_ERROR_REASON_UNREACHABLE ErrorReason = 40
 	// The clarification that is answered is not open, or has no such option. INVALID_ARGUMENT.
 	ErrorReason_ERROR_REASON_UNKNOWN_OPTION ErrorReason = 41
-	// No quorum of the branches of a fan-out gave an answer. UNAVAILABLE.
+	// Fewer branches of a fan-out gave an answer than its strategy needs. UNAVAILABLE.
 	ErrorReason_ERROR_REASON_NO_BRANCH_ANSWERED ErrorReason = 42
 	// The tenants of the mesh are declared, and this one is none of them. PERMISSION_DENIED.
 	ErrorReason_ERROR_REASON_TENANT_NOT_ALLOWED ErrorReason = 43

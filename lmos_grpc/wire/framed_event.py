@@ -36,13 +36,6 @@ def event_of(frame: bytes) -> AgentEvent:
     return event_from_wire(pb.InvokeResponse.FromString(frame).event)
 
 
-def renumbered(frame: bytes, sequence: int) -> bytes:
-    """The same event with another number."""
-    response = pb.InvokeResponse.FromString(frame)
-    response.event.sequence = sequence
-    return response.SerializeToString()
-
-
 def split_frames(joined: bytes) -> list[bytes]:
     """The pieces that were joined."""
     frames, start = [], 0
@@ -91,6 +84,16 @@ class SaidEvent:
         return self._event.source.capability
 
     @property
+    def agent(self) -> str:
+        """The agent that it says it comes from."""
+        return self._event.source.agent
+
+    @property
+    def turn_id(self) -> str:
+        """The turn that it belongs to."""
+        return self._event.turn_id
+
+    @property
     def text(self) -> str:
         """The text of a delta."""
         return self._event.text_delta.text
@@ -102,6 +105,11 @@ class SaidEvent:
     def source(self) -> Source:
         """Where it says that it comes from."""
         return source_from_wire(self._event.source)
+
+    def numbered(self, sequence: int) -> bytes:
+        """The event with another number."""
+        self._event.sequence = sequence
+        return self._response.SerializeToString()
 
     def frame_as(self, sequence: int, turn_id: str, origin: Origin) -> bytes:
         """The event as part of another turn."""

@@ -21,7 +21,7 @@ from lmos_grpc.domain.event import (
 from lmos_grpc.domain.turn import Message, Role, StrategyKind, TextPart
 from lmos_grpc.errors import NoBranchAnsweredError
 from lmos_grpc.orchestrator.branch import Branch
-from lmos_grpc.orchestrator.fan_out import run_all, run_first
+from lmos_grpc.orchestrator.fan_out import run_all, run_first, run_in_order
 from lmos_grpc.orchestrator.phrases import phrase
 from lmos_grpc.rpc import child_timeout
 
@@ -83,7 +83,7 @@ class ManagedTurn:
                 winner = await run_first(branches, emit)
                 self._end(emit, branches, winner.outcome.outcome if winner else Outcome.FAILED)
             case _:
-                await run_all(branches, emit)
+                await (run_in_order if self.turn.live else run_all)(branches, emit)
                 self._end(emit, branches, _together([branch.outcome for branch in branches]))
 
     def _end(self, emit: Emit, branches: Sequence[Branch], outcome: Outcome) -> None:

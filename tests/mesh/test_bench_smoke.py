@@ -66,6 +66,10 @@ def test_every_idle_session_lives(parts: dict[str, PartResult]) -> None:
     assert parts["growth"].key_figures["sessions_alive"] == 50
 
 
+def test_sessions_that_talk_lose_nothing(parts: dict[str, PartResult]) -> None:
+    assert parts["growth"].key_figures["sessions_talking"] == 20
+
+
 async def _smoke(out: Path) -> None:
     bench = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench", "--smoke", "--out", str(out)),

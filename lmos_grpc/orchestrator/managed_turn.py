@@ -69,7 +69,7 @@ class ManagedTurn:
         emit.put(TurnDone(Outcome.INPUT_REQUIRED))
 
     def _abstain(self, emit: Emit) -> None:
-        text = phrase("abstain", self.turn.user.locale)
+        text = self.decision.abstention or phrase("abstain", self.turn.user.locale)
         emit.put(MessageDone(Message(Role.AGENT, (TextPart(text),), turn_id=self.turn.turn_id)))
         emit.put(TurnDone(Outcome.ABSTAINED))
 

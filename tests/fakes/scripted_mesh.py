@@ -12,7 +12,7 @@ from lmos_grpc.agent_service import AGENT_SERVICE, LiveSessions, TurnExecutor, a
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.clients.live_view import LiveView
 from lmos_grpc.conversation import MemoryTurnLog
-from lmos_grpc.domain.decision import Decision, DecisionMode, Target
+from lmos_grpc.domain.decision import Candidate, Decision, DecisionMode, Target
 from lmos_grpc.domain.event import (
     TextDelta,
     TurnDone,
@@ -59,6 +59,9 @@ class ScriptedDecider:
 
     def lane(self, _turn: TurnRequest, _decision: Decision, _state: ConversationState, /) -> LaneChoice:
         return LaneChoice(Lane.MANAGED)
+
+    def why_not(self, _turn: TurnRequest, agent: str, _decision: Decision | None, /) -> tuple[Candidate, ...]:
+        return (Candidate(agent, "1.0.0", "", reason="as the test says"),)
 
 
 @asynccontextmanager

@@ -87,6 +87,8 @@ class LiveSessions:
         self._now = now
         self._tasks = asyncio.TaskGroup()
         self._held: dict[str, _Held] = {}
+        # The newest session of each conversation: one whose caller came back without the token is not waited for.
+        self._newest: dict[tuple[str, str], _Held] = {}
         self._draining = False
 
     async def __aenter__(self) -> Self:
@@ -103,6 +105,7 @@ class LiveSessions:
                 held.timer.cancel()
             self._tasks.create_task(held.session.abandon())
         self._held.clear()
+        self._newest.clear()
         with ungrouped():
             await self._tasks.__aexit__(None, None, None)
 
@@ -221,6 +224,10 @@ class LiveSessions:
 
     def _adopt(self, session: LiveSession) -> _Held:
         held = self._held[session.state.token] = _Held(session)
+        before = self._newest.get(_conversation(held))
+        self._newest[_conversation(held)] = held
+        if before is not None and before.stream is None:
+            self._expire(before)
         return held
 
     def _ready(self, state: SessionState, *, resumed: bool = False) -> SessionReady:
@@ -249,6 +256,9 @@ class LiveSessions:
             return
         held.stream = None
         held.session.events.detach()
+        if self._newest.get(_conversation(held)) is not held:
+            self._expire(held)
+            return
         held.timer = asyncio.get_running_loop().call_later(self._keep.total_seconds(), self._expire, held)
 
     def _expire(self, held: _Held) -> None:
@@ -259,6 +269,8 @@ class LiveSessions:
         if held.timer:
             held.timer.cancel()
         self._held.pop(held.session.state.token, None)
+        if self._newest.get(_conversation(held)) is held:
+            del self._newest[_conversation(held)]
 
     async def _move(self, held: _Held, within: timedelta) -> None:
         session = held.session
@@ -279,6 +291,11 @@ class LiveSessions:
             except LmosError as error:
                 _LOG.warning("a live session could not be kept for another process: %s", error)
         self._take_from_stream(held)
+
+
+def _conversation(held: _Held) -> tuple[str, str]:
+    state = held.session.state
+    return state.context.tenant, state.start.conversation_id
 
 
 def _this_stream() -> _Stream:

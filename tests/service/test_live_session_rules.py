@@ -274,6 +274,20 @@ async def test_a_session_without_a_stream_ends_with_what_runs_in_it_after_a_whil
             assert new.session_id != ready.session_id
 
 
+async def test_a_caller_who_comes_back_without_the_token_has_a_new_session_in_place_of_the_old_one() -> None:
+    agent = ScriptedAgent(speaks_and_waits)
+    async with serve_scripted(agent) as address:
+        async with live_caller(address) as caller:
+            ready = await caller.start(conversation_id="call-1")
+            await caller.text("go", "t1")
+            await caller.hear_until("text_delta")
+        async with live_caller(address) as again:
+            assert (await again.start(conversation_id="call-1")).session_id != ready.session_id
+            await asyncio.wait_for(agent.cancelled.wait(), LIMIT)
+            # Asked again by its id, the turn that was running tells how it ended.
+            assert (await again.ask("go", "t1"))[-1].turn_done.outcome == event_pb.OUTCOME_CANCELLED
+
+
 async def test_another_tenant_cannot_take_up_a_session() -> None:
     async with serve_scripted(ScriptedAgent(echo)) as address:
         async with live_caller(address, tenant="acme") as caller:

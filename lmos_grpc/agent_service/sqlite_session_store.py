@@ -8,6 +8,7 @@ import os
 import sqlite3
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from lmos_grpc.agent_service.session_store import SessionSnapshot
@@ -40,6 +41,8 @@ class SqliteSessionStore:
     def __init__(self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._path = path
         self._now = now
+        # SQLite's own waiting for each other is unfair, and many sessions move at once.
+        self._turn = Lock()
 
     async def keep(self, snapshot: SessionSnapshot, until: datetime) -> None:
         """As `SessionStore.keep`."""
@@ -80,16 +83,26 @@ class SqliteSessionStore:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        try:
+        with self._turn, _our_errors(self._path):
             # What people said is for the owner's eyes.
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, _FOR_THE_OWNER))
-            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as connection, connection:
-                connection.executescript(_SCHEMA)
+            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as connection:
+                # Read by the next process, and worth nothing after a power failure: nobody has to wait for the disk.
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = OFF")
                 # What was claimed is not to be found in the file's free pages.
                 connection.execute("PRAGMA secure_delete = ON")
-                yield connection
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailableError(f"the live sessions in {self._path} cannot be used: {error}") from error
+                connection.executescript(_SCHEMA)
+                with connection:
+                    yield connection
+
+
+@contextmanager
+def _our_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StoreUnavailableError(f"the live sessions in {path} cannot be used: {error}") from error
 
 
 def _digest(token: str) -> bytes:

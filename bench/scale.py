@@ -22,6 +22,8 @@ class Scale:
     churn_turns: int
     grown_agents: tuple[int, ...]
     sessions: tuple[int, ...]
+    talking: tuple[int, ...]
+    listening: float
     cancels: int
     decisions: int
 
@@ -40,6 +42,8 @@ FULL = Scale(
     churn_turns=40,
     grown_agents=(10, 100, 1_000, 10_000),
     sessions=(1_000, 5_000, 10_000),
+    talking=(100, 1_000),
+    listening=6,
     cancels=200,
     decisions=2_000,
 )
@@ -57,6 +61,8 @@ SMOKE = Scale(
     churn_turns=3,
     grown_agents=(2, 20),
     sessions=(50,),
+    talking=(20,),
+    listening=0.1,
     cancels=5,
     decisions=50,
 )

@@ -62,6 +62,10 @@ TARGETS = (
     ),
     Target("routing decision, 1,000 capabilities, p50", "growth.decision_p50_ms_1000", 1, " ms", at_least=False),
     Target("idle live sessions, all alive at the end", "growth.sessions_alive", 10_000),
+    Target("live sessions that talk, no event lost", "growth.sessions_talking", 1_000),
+    Target(
+        "interruption in a live session → no more of it, p99", "growth.session_stop_p99_ms", 100, " ms", at_least=False
+    ),
     Target("streamed events/s, all in Python, against a2a-sdk over gRPC", "peers.mesh_over_a2a", 10),
     Target("the same with compiled agents and caller", "peers.compiled_over_a2a", 10),
     Target("streamed events/s, all in Python, against AutoGen's gRPC host", "peers.mesh_over_autogen", 10),

@@ -17,11 +17,12 @@ var commands = map[string]func(arguments []string) error{
 	"churn":    churn,
 	"cancel":   cancelTurns,
 	"sessions": holdSessions,
+	"talk":     talkInSessions,
 }
 
 func main() {
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: load agents|turns|churn|cancel|sessions [flags]")
+		fmt.Fprintln(os.Stderr, "usage: load agents|turns|churn|cancel|sessions|talk [flags]")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {

@@ -1,8 +1,9 @@
-"""Growth: what a turn costs where many agents live, and what sessions cost that only wait."""
+"""Growth: what a turn costs where many agents live, and what sessions cost that wait, or talk."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
 from statistics import quantiles as cut_points
 from typing import TYPE_CHECKING
@@ -34,14 +35,17 @@ _WAYS = {
 _ABOUT = (
     f"{_CALLERS} callers ask for one agent by its name, or in words that only it knows, in meshes with different "
     "numbers of agents; the router alone is timed as well. Then live sessions are opened at the edge and wait; at the "
-    "end each is asked whether it still lives."
+    "end each is asked whether it still lives. In others the callers talk: an answer has 20 tokens in 2 s, "
+    "they listen for 6 s, and interrupt the last one; every event is counted."
 )
 
 
 async def measure_growth(run: BenchRun) -> PartResult:
     """Measures each number of agents, and each number of sessions."""
     scale = run.scale
-    run.steps.expect(len(scale.grown_agents) * ((len(_WAYS) + 1) * scale.rounds + 1) + len(scale.sessions))
+    run.steps.expect(
+        len(scale.grown_agents) * ((len(_WAYS) + 1) * scale.rounds + 1) + len(scale.sessions) + 2 * len(scale.talking)
+    )
     async with meshes_of(run, scale.grown_agents) as meshes:
         turns: dict[str, Runs] = {f"{size:,}": {} for size in scale.grown_agents}
         for way, flags in _WAYS.items():
@@ -51,6 +55,7 @@ async def measure_growth(run: BenchRun) -> PartResult:
         {str(size): partial(_decide, size, scale.decisions) for size in scale.grown_agents}
     )
     sessions = [await _sessions(run, count) for count in scale.sessions]
+    talks = [await _talk(run, count) for count in scale.talking]
     columns = (TURNS, TURN_P50, TURN_P99)
     figures = {f"decision_p50_ms_{size}": _median(found, 0) for size, found in decisions.items()}
     alive = max((alive for count, alive, *_ in sessions if alive == count), default=0)
@@ -61,8 +66,9 @@ async def measure_growth(run: BenchRun) -> PartResult:
             comparison_table("Turns", "agents in the mesh", turns, columns),
             _decision_table(decisions),
             _session_table(sessions),
+            _talk_table(talks),
         ),
-        key_figures={**figures, "sessions_alive": float(alive)},
+        key_figures={**figures, "sessions_alive": float(alive), **_talk_figures(talks)},
         notes=failures(turns.values()),
     )
 
@@ -125,3 +131,61 @@ def _session_table(sessions: list[Sessions]) -> Table:
         *("KB each in Envoy", "KB each in the orchestrator"),
     )
     return Table("Idle live sessions", head, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """What came of sessions in which the callers talk."""
+
+    count: int
+    whole: int
+    turns: int
+    failed: int
+    events: int
+    seconds: float
+    lost: int
+    stop: Quantiles
+
+
+async def _talk(run: BenchRun, count: int) -> _Talk:
+    async with meshes_of(run, [1]) as meshes:
+        [mesh] = meshes.values()
+        flags = ("-count", str(count), "-listen", f"{run.scale.listening}s", "-edge", mesh.edge)
+        found = await run.load.once("talk", *flags, seconds=_LIMIT_SECONDS)
+    run.steps.done(f"{count:,} sessions that talk")
+    lost = int(found["lost"]) + int(found["stray"])
+    return _Talk(
+        count,
+        int(found["whole"]),
+        int(found["turns"]),
+        int(found["failed"]),
+        int(found["events"]),
+        float(found["seconds"]),
+        lost,
+        quantiles(found["stop_ms"]),
+    )
+
+
+def _talk_figures(talks: list[_Talk]) -> dict[str, float]:
+    whole = [each for each in talks if each.whole == each.count and not each.lost + each.failed]
+    most = max(whole, key=lambda each: each.count, default=None)
+    if most is None:
+        return {"sessions_talking": 0.0}
+    return {"sessions_talking": float(most.count), "session_stop_p99_ms": most.stop.p99}
+
+
+def _talk_table(talks: list[_Talk]) -> Table:
+    rows = tuple(
+        (
+            *(f"{number:,}" for number in (each.count, each.whole, each.turns, each.failed, each.lost)),
+            plain(each.events / each.seconds),
+            plain(each.stop.p50),
+            plain(each.stop.p99),
+        )
+        for each in talks
+    )
+    head = (
+        *("sessions", "held to the end", "whole turns", "turns that failed", "events lost or out of place", "events/s"),
+        *("interruption to silence, p50 ms", "p99 ms"),
+    )
+    return Table("Live sessions that talk", head, rows)

@@ -8,19 +8,19 @@ import grpc
 import grpc.aio
 from lmos.agent.v1 import agent_service_pb2 as pb
 
-from lmos_grpc.agent_service.live_session import LiveSession
-from lmos_grpc.agent_service.wire import input_from_wire
+from lmos_grpc.agent_service.live_sessions import NumberedInput
 from lmos_grpc.rpc import context_from_metadata, outlet, time_left
 from lmos_grpc.rpc.deadline import MAX_TURN_TIME
 from lmos_grpc.rpc.metadata import with_capability_from
 from lmos_grpc.wire.card import card_to_wire
+from lmos_grpc.wire.session_input import session_input_from_wire
 from lmos_grpc.wire.turn import turn_from_wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import timedelta
 
-    from lmos_grpc.agent_service.session_input import SessionInput
+    from lmos_grpc.agent_service.live_sessions import LiveSessions
     from lmos_grpc.agent_service.turn_execution import TurnExecutor
     from lmos_grpc.domain.card import AgentCard
     from lmos_grpc.rpc.typing import Context, Handler
@@ -31,8 +31,11 @@ AGENT_SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"].full_name
 class _Handlers:
     """Reads requests, runs turns, writes events."""
 
-    def __init__(self, executor: TurnExecutor, card: Callable[[], AgentCard], max_turn_time: timedelta) -> None:
+    def __init__(
+        self, executor: TurnExecutor, sessions: LiveSessions, card: Callable[[], AgentCard], max_turn_time: timedelta
+    ) -> None:
         self._executor = executor
+        self._sessions = sessions
         self._card = card
         self._max_turn_time = max_turn_time
 
@@ -48,25 +51,24 @@ class _Handlers:
     async def Converse(self, requests: AsyncIterator[pb.ConverseRequest], context: Context) -> None:
         said = context_from_metadata(context.invocation_metadata())
         async with outlet(context) as out:
-            await LiveSession(self._executor, said, self._max_turn_time, out).run(_inputs(requests))
+            await self._sessions.serve(_inputs(requests), said, out)
 
 
-async def _inputs(requests: AsyncIterator[pb.ConverseRequest]) -> AsyncIterator[SessionInput]:
+async def _inputs(requests: AsyncIterator[pb.ConverseRequest]) -> AsyncIterator[NumberedInput]:
     async for request in requests:
-        each = input_from_wire(request)
-        if each is not None:
-            yield each
+        yield NumberedInput(request.sequence, session_input_from_wire(request))
 
 
 def add_agent_service(
     server: grpc.aio.Server,
     executor: TurnExecutor,
+    sessions: LiveSessions,
     card: Callable[[], AgentCard],
     *,
     max_turn_time: timedelta = MAX_TURN_TIME,
 ) -> None:
     """Adds AgentService to a server. A caller without a deadline gets `max_turn_time`, and nobody gets more."""
-    handlers = _Handlers(executor, card, max_turn_time)
+    handlers = _Handlers(executor, sessions, card, max_turn_time)
     # By hand, because the events of a turn are bytes already, and so have no serializer.
     methods: dict[str, Handler] = {
         "GetAgentCard": grpc.unary_unary_rpc_method_handler(

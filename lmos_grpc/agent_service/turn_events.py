@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lmos_grpc.agent_service.turn_account import TurnAccount
 from lmos_grpc.domain.conversation import Durability
-from lmos_grpc.domain.event import AgentEvent, Failure, Outcome, Source, TurnDone
+from lmos_grpc.domain.event import Accepted, AgentEvent, Failure, Outcome, Source, Status, TurnDone, Usage
+from lmos_grpc.domain.sensitive import WITHHELD
 from lmos_grpc.wire.framed_event import frame_of
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class TurnEvents:
         self._tasks = tasks
         self._sequence = 0
         self._last: bytes | None = None
+        self._sensitive = turn.sensitive
         self._log_comes_first = kept.beginning.durability is Durability.BEFORE_SHOWN
         self._unshown: list[bytes] = []
         self._shown_some = asyncio.Event()
@@ -64,8 +67,10 @@ class TurnEvents:
             return
         self._sequence = sequence = self._sequence + 1
         self.account.take(body, source)
-        frame = frame_of(AgentEvent(sequence, self._turn_id, body, source))
-        self._take(frame, last=self.account.outcome is not None)
+        event = AgentEvent(sequence, self._turn_id, body, source)
+        frame = frame_of(event)
+        to_keep = frame_of(_to_keep(event)) if self._sensitive else frame
+        self._take(frame, to_keep, last=self.account.outcome is not None)
 
     def relay(self, event: SaidEvent, source: Source, /) -> None:
         """Takes an event on that an agent said, as its own but for number, turn and source; never the last one."""
@@ -73,8 +78,9 @@ class TurnEvents:
             return
         self._sequence = sequence = self._sequence + 1
         frame = event.frame_as(sequence, self._turn_id, self.account.relay(event, source))
-        if self._log_comes_first:
-            self._take(frame, last=False)
+        if self._log_comes_first or self._sensitive:
+            withheld = AgentEvent(sequence, self._turn_id, Status(WITHHELD), source)
+            self._take(frame, frame_of(withheld) if self._sensitive else frame, last=False)
         else:
             self._kept.add(frame)
             self._outlet.put(frame)
@@ -137,8 +143,8 @@ class TurnEvents:
         _LOG.warning("dropped an event after the end of turn %s from %s", self._turn_id, source.agent)
         return True
 
-    def _take(self, frame: bytes, *, last: bool) -> None:
-        self._kept.add(frame, last=last)
+    def _take(self, frame: bytes, to_keep: bytes, *, last: bool) -> None:
+        self._kept.add(to_keep, last=last)
         if last:
             self._last = frame
         elif self._log_comes_first:
@@ -151,6 +157,17 @@ class TurnEvents:
         paused, self._paused = self._paused or {}, None
         for inflow in paused:
             inflow.resume()
+
+
+def _to_keep(event: AgentEvent) -> AgentEvent:
+    """An event of a sensitive turn as the log may have it: that there was one, and how it ended."""
+    match event.body:
+        case Accepted() | Usage():
+            return event
+        case TurnDone(outcome, usage):
+            return replace(event, body=TurnDone(outcome, usage))
+        case _:
+            return replace(event, body=Status(WITHHELD))
 
 
 class _Nobody:

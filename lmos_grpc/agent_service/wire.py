@@ -1,59 +1,77 @@
-"""Live sessions on the wire."""
+"""What a session knows, as it is kept between two processes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from datetime import timedelta
+from typing import Any
 
-from lmos.agent.v1 import agent_event_pb2 as event_pb
 from lmos.agent.v1 import agent_service_pb2 as pb
 
-from lmos_grpc.agent_service.session_input import (
-    CancelTurn,
-    EndSession,
-    PingSession,
-    PongSession,
-    Say,
-    SessionEnded,
-    SessionReady,
-    StartSession,
-    UnsupportedInput,
-)
-from lmos_grpc.wire.time import to_duration
-
-if TYPE_CHECKING:
-    from lmos_grpc.agent_service.session_input import SessionAnswer, SessionInput
+from lmos_grpc.agent_service.session_turn import SessionState
+from lmos_grpc.domain.event import Source
+from lmos_grpc.domain.live_session import HeardAnswer, SessionStart
+from lmos_grpc.domain.turn import CallContext
+from lmos_grpc.wire.live_session import session_input_to_wire
+from lmos_grpc.wire.session_input import session_input_from_wire
 
 
-def input_from_wire(request: pb.ConverseRequest) -> SessionInput | None:
-    """The input; None where there is nothing to do, such as for text that is not final."""
-    kind = request.WhichOneof("input")
-    match kind:
-        case "start":
-            start = request.start
-            return StartSession(start.conversation_id, start.locale, start.user_id, start.agent)
-        case "user_text":
-            said = request.user_text
-            return Say(said.text, said.turn_id, said.locale) if said.is_final else None
-        case "cancel":
-            return CancelTurn(request.cancel.turn_id)
-        case "ping":
-            return PingSession(request.ping.id)
-        case "end":
-            return EndSession()
-        case _:
-            return UnsupportedInput(kind or "")
+def start_to_bytes(state: SessionState) -> bytes:
+    """How the session began, with the changes since, and the number of its last input."""
+    return session_input_to_wire(state.start, state.last_input).SerializeToString()
 
 
-def answer_frame(answer: SessionAnswer) -> bytes:
-    """What the session itself says, as a response carries it; its number is put in when it is sent."""
-    message = event_pb.AgentEvent()
-    match answer:
-        case SessionReady(session_id, conversation_id, keepalive):
-            message.session_ready.session_id = session_id
-            message.session_ready.conversation_id = conversation_id
-            message.session_ready.keepalive.CopyFrom(to_duration(keepalive))
-        case PongSession(ping_id):
-            message.pong.id = ping_id
-        case SessionEnded():
-            message.session_ended.SetInParent()
-    return pb.ConverseResponse(event=message).SerializeToString()
+def known_to_json(state: SessionState) -> str:
+    """All else that it knows, beside its token and its tenant."""
+    heard = state.heard
+    known = {
+        "session_id": state.session_id,
+        "channel": state.context.channel,
+        "subset": state.context.subset,
+        "visited": state.context.visited,
+        "last_turn": state.last_turn,
+        "last_turn_sensitive": state.last_turn_sensitive,
+        "speaker": _source_to_list(state.speaker),
+        "asked_by": _source_to_list(state.asked_by),
+        "sensitive": state.sensitive,
+        "heard": heard
+        and [heard.turn_id, heard.text, heard.interrupted, heard.played and heard.played.total_seconds()],
+    }
+    return json.dumps(known)
+
+
+def state_from_bytes(known_json: str, start: bytes, token: str, tenant: str) -> SessionState:
+    """The same, read back."""
+    known: dict[str, Any] = json.loads(known_json)  # Any: JSON values
+    request = pb.ConverseRequest.FromString(start)
+    started = session_input_from_wire(request)
+    heard = known["heard"]
+    if heard:
+        turn_id, text, interrupted, played = heard
+        heard = HeardAnswer(
+            turn_id, text, interrupted=interrupted, played=None if played is None else timedelta(seconds=played)
+        )
+    return SessionState(
+        known["session_id"],
+        token,
+        CallContext(tenant, known["channel"], known["subset"], tuple(known["visited"])),
+        started if isinstance(started, SessionStart) else SessionStart(),
+        last_input=request.sequence,
+        last_turn=known["last_turn"],
+        last_turn_sensitive=known["last_turn_sensitive"],
+        speaker=_source_from_list(known["speaker"]),
+        asked_by=_source_from_list(known["asked_by"]),
+        sensitive=known["sensitive"],
+        heard=heard or None,
+    )
+
+
+def _source_to_list(source: Source | None) -> list[str] | None:
+    return [source.agent, source.version, source.capability] if source else None
+
+
+def _source_from_list(names: list[str] | None) -> Source | None:
+    if not names:
+        return None
+    agent, version, capability = names
+    return Source(agent, version, capability)

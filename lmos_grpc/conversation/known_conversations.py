@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.conversation.turn_story import messages_of, state_after_record
 from lmos_grpc.domain.conversation import ConversationState
+from lmos_grpc.domain.heard import as_heard
 from lmos_grpc.domain.turn import DataPart
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from lmos_grpc.domain.conversation import TurnKey, TurnRecord
+    from lmos_grpc.domain.live_session import HeardAnswer
     from lmos_grpc.domain.turn import Message
 
 # So many idle ones are remembered, with so many turns each as long as nothing in them is long.
@@ -80,6 +82,12 @@ class KnownConversation:
             return
         self.all_records = self.all_records and len(self.records) < MOST_RECORDS
         self.records.append(record)
+
+    def heard(self, turn_id: str, answer: HeardAnswer) -> None:
+        """Of the answer of a turn so much was heard."""
+        for place, record in enumerate(self.records or ()):
+            if self.records and record.key.turn_id == turn_id:
+                self.records[place] = replace(record, responses=as_heard(record.responses, answer))
 
     def recorded(self, record: TurnRecord, fingerprint: bytes) -> None:
         """A turn that was run elsewhere was written."""

@@ -16,6 +16,7 @@ from lmos_grpc.conversation.turn_log import Begun, TurnPage
 from lmos_grpc.conversation.turn_story import events_of, messages_of, state_after_record
 from lmos_grpc.conversation.wire import fingerprint_of, fingerprint_of_message
 from lmos_grpc.domain.conversation import Conversation, ConversationState, Durability, TurnRecord
+from lmos_grpc.domain.heard import as_heard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from lmos_grpc.domain.conversation import TurnKey
     from lmos_grpc.domain.event import Outcome
+    from lmos_grpc.domain.live_session import HeardAnswer
     from lmos_grpc.domain.turn import Message, TurnRequest
 
 KEEP_TURNS = 1_000
@@ -104,6 +106,12 @@ class MemoryTurnLog:
         kept.running = None
         self._end(turn.key, state)
         turn.close()
+
+    async def heard(self, key: TurnKey, answer: HeardAnswer) -> None:
+        """As `TurnLog.heard`."""
+        turn = self._find(key)
+        if turn and turn.record.outcome is not None:
+            turn.record = replace(turn.record, responses=as_heard(turn.record.responses, answer))
 
     def abandon(self, turn: RunningTurn) -> None:
         """As `TurnLog.abandon`."""

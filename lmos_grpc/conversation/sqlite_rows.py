@@ -98,6 +98,17 @@ def end_turn(
     return ended.rowcount > 0
 
 
+def get_responses(connection: sqlite3.Connection, row: int) -> tuple[Message, ...]:
+    """What was answered in a turn."""
+    (responses,) = connection.execute("SELECT responses FROM turn WHERE id = ?", (row,)).fetchone()
+    return responses_from_bytes(responses)
+
+
+def set_responses(connection: sqlite3.Connection, row: int, responses: Iterable[Message]) -> None:
+    """Writes what was answered in a turn anew."""
+    connection.execute("UPDATE turn SET responses = ? WHERE id = ?", (responses_to_bytes(responses), row))
+
+
 def set_state(connection: sqlite3.Connection, row: int, state: ConversationState, now: datetime) -> None:
     """Writes what routing has to know after the turn in this row, and counts a turn."""
     connection.execute(

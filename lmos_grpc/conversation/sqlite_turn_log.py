@@ -20,7 +20,7 @@ from lmos_grpc.conversation.sqlite_conversations import SqliteConversations
 from lmos_grpc.conversation.sqlite_file import open_for_writing, sole_owner
 from lmos_grpc.conversation.sqlite_readers import open_readers
 from lmos_grpc.conversation.sqlite_upkeep import end_broken_turn, end_broken_turns, forget_old_conversations
-from lmos_grpc.conversation.sqlite_writes import record_turn
+from lmos_grpc.conversation.sqlite_writes import keep_heard, record_turn
 from lmos_grpc.conversation.turn_log import Begun
 from lmos_grpc.conversation.turn_writes import TurnWrites
 from lmos_grpc.conversation.wire import fingerprint_of, fingerprint_of_message
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lmos_grpc.conversation.turn_log import TurnPage
     from lmos_grpc.domain.conversation import Conversation, ConversationState, TurnKey
     from lmos_grpc.domain.event import Outcome
+    from lmos_grpc.domain.live_session import HeardAnswer
     from lmos_grpc.domain.turn import Message, TurnRequest
 
 KEEP_CONVERSATIONS_FOR = timedelta(days=30)
@@ -98,6 +99,16 @@ class SqliteTurnLog:
         await turn.closed()
         if turn.lost is not None:
             raise turn.lost
+
+    async def heard(self, key: TurnKey, answer: HeardAnswer) -> None:
+        """As `TurnLog.heard`."""
+        running = self._running.get(key)
+        if running is not None and running.end is None:
+            return
+        if conversation := self._known.find(key):
+            conversation.heard(key.turn_id, answer)
+        await self._writes.flush(key.tenant, key.conversation_id)
+        await self._writer.submit(partial(keep_heard, key=key, answer=answer))
 
     def abandon(self, turn: RunningTurn) -> None:
         """As `TurnLog.abandon`."""

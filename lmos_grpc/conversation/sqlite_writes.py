@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from lmos_grpc.conversation import sqlite_rows as rows
 from lmos_grpc.conversation.turn_story import events_of, state_after_record
 from lmos_grpc.domain.event import Outcome
+from lmos_grpc.domain.heard import as_heard
 
 if TYPE_CHECKING:
     import sqlite3
     from datetime import datetime
 
     from lmos_grpc.conversation.running_turn import RunningTurn, TurnEnd
-    from lmos_grpc.domain.conversation import TurnRecord
+    from lmos_grpc.domain.conversation import TurnKey, TurnRecord
+    from lmos_grpc.domain.live_session import HeardAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +65,11 @@ def record_turn(
         rows.add_chunk(connection, row, first, events)
     rows.end_turn(connection, row, record.outcome or Outcome.COMPLETED, record.responses, record.ended_at or now)
     rows.set_state(connection, row, state_after_record(rows.get_state(connection, row), record), now)
+
+
+def keep_heard(connection: sqlite3.Connection, key: TurnKey, answer: HeardAnswer) -> None:
+    """Writes what was heard of an ended turn in place of what was said."""
+    found = rows.find_turn(connection, key)
+    if found is not None and not found.running:
+        said = rows.get_responses(connection, found.row)
+        rows.set_responses(connection, found.row, as_heard(said, answer))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lmos_grpc.conversation.running_turn import RunningTurn
     from lmos_grpc.domain.conversation import Conversation, ConversationState, TurnKey, TurnRecord
     from lmos_grpc.domain.event import Outcome
+    from lmos_grpc.domain.live_session import HeardAnswer
     from lmos_grpc.domain.turn import Message, TurnRequest
 
 
@@ -63,6 +64,9 @@ class TurnLog(Protocol):
         Where the caller is cancelled, the end is kept all the same. Of `state` the `turn_count` is not read: the log
         counts the turns that ended.
         """
+
+    async def heard(self, key: TurnKey, answer: HeardAnswer) -> None:
+        """Keeps what was heard of an answer in place of what was said; nothing where the turn is not there, or runs."""
 
     def abandon(self, turn: RunningTurn) -> None:
         """Forgets a turn that was refused before its first event: its id is free again.

@@ -6,6 +6,17 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from lmos_grpc.domain.live_session import (
+    GoAway,
+    InputSpec,
+    Pong,
+    Prompt,
+    Recording,
+    SessionEnded,
+    SessionReady,
+    Transfer,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
@@ -185,6 +196,14 @@ EventBody = (
     | Usage
     | Failure
     | TurnDone
+    | SessionReady
+    | Prompt
+    | InputSpec
+    | Transfer
+    | Recording
+    | Pong
+    | GoAway
+    | SessionEnded
     | Unread
 )
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
+    from lmos_grpc.domain.live_session import LiveTurn
+
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_ID_LENGTH = 128
 
@@ -195,7 +197,7 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """One turn, as the caller asked for it."""
+    """One turn, as the caller asked for it. What is sensitive goes to one agent, and is kept nowhere."""
 
     message: Message
     conversation_id: str = ""
@@ -205,3 +207,5 @@ class TurnRequest:
     user: User = field(default_factory=User)
     answer: ClarificationAnswer | None = None
     context: CallContext = field(default_factory=CallContext)
+    sensitive: bool = False
+    live: LiveTurn | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from lmos_grpc.domain.event import BranchOutcome, Failure, Handover, Outcome, Routed, Source
+from lmos_grpc.domain.sensitive import masked, turn_to_keep
 from lmos_grpc.domain.turn import MAX_ID_LENGTH, Message, Role, RouteHint, TextPart
 from lmos_grpc.errors import DeadlineExceededError, HandoverLimitError, HandoverLoopError, LmosError
 from lmos_grpc.orchestrator.agent_call import AgentCall
@@ -112,6 +113,8 @@ class Branch:
         )
 
     def _hand_over(self, handover: Handover, emit: BranchEmit) -> None:
+        if self.turn.sensitive:
+            handover = self._without_secret(handover)
         visited = (*self.turn.context.visited, self.target.agent)
         if handover.agent in visited:
             raise HandoverLoopError(
@@ -125,11 +128,17 @@ class Branch:
             answer=None,
             context=replace(self.turn.context, visited=visited),
         )
+        if self.turn.sensitive:
+            handed = turn_to_keep(handed)
         decision = self.reroute(handed)
         if not decision.targets:
             raise HandoverLoopError(f"nobody is left to take over from {self.target.agent}: {decision.reason}")
         self.turn, self.target = handed, decision.targets[0]
         emit.put(Routed(decision), self.source)
+
+    def _without_secret(self, handover: Handover) -> Handover:
+        """The handover as the next agent may see it: what is sensitive was for the one that asked for it."""
+        return replace(handover, summary=masked(handover.summary, self.turn.message.text))
 
     def _asked_of_target(self) -> TurnRequest:
         message = Message.from_user(self.target.text) if self.target.text else self.turn.message

@@ -49,6 +49,11 @@ class Gate:
         self.answered = False
 
     @property
+    def is_open(self) -> bool:
+        """Whether what comes goes through at once."""
+        return self._open
+
+    @property
     def full(self) -> bool:
         """Whether what comes has to wait for the caller; what is held back does not."""
         return self._open and self._emit.full

@@ -22,6 +22,7 @@ from lmos_grpc.domain.turn import Message, Role, StrategyKind, TextPart
 from lmos_grpc.orchestrator.best import Best
 from lmos_grpc.orchestrator.branch import Branch
 from lmos_grpc.orchestrator.fan_out import FanOut
+from lmos_grpc.orchestrator.one_voice import OneVoice
 from lmos_grpc.orchestrator.phrases import phrase
 from lmos_grpc.orchestrator.quorum import Quorum
 from lmos_grpc.orchestrator.race import Race
@@ -97,7 +98,7 @@ class ManagedTurn:
             case StrategyKind.FIRST | StrategyKind.ONE:
                 return Race(branches, emit, budget, at_once=at_once, hedge_delay=delay)
             case _:
-                return FanOut(branches, emit, budget)
+                return (OneVoice if self.turn.live else FanOut)(branches, emit, budget)
 
     @property
     def _budget(self) -> timedelta:

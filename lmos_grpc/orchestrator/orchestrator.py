@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lmos_grpc.domain.card import AgentCard, AgentKey, Capability
 from lmos_grpc.domain.conversation import ConversationState
-from lmos_grpc.domain.turn import Lane, Role
+from lmos_grpc.domain.turn import Lane, Role, Strategy, StrategyKind
 from lmos_grpc.errors import LmosError
 from lmos_grpc.orchestrator.judge import ScoreJudge
 from lmos_grpc.orchestrator.managed_turn import ManagedTurn
@@ -138,6 +138,9 @@ class Orchestrator:
         Raises:
             LmosError: the turn names an agent or capability that does not exist or may not be used.
         """
+        if turn.sensitive:
+            # Nobody hears of it beside the one agent that it is for.
+            turn = replace(turn, hint=replace(turn.hint, strategy=Strategy(StrategyKind.ONE)))
         state = await self._state(turn)
         decision = self._decider.decide(turn, state)
         lane = self._decider.lane(turn, decision, state)

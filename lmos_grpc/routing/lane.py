@@ -95,6 +95,10 @@ def _what_the_mesh_does(turn: TurnRequest, decision: Decision, card: AgentCard |
 
 
 def _what_the_mesh_knows(turn: TurnRequest, state: ConversationState, *, asked: bool) -> Iterator[str]:
+    if turn.sensitive:
+        yield "what is sensitive is kept out of the log"
+    if turn.live:
+        yield "the turn belongs to a live session"
     if not turn.conversation_id or not turn.turn_id:
         yield "the mesh makes the conversation_id or turn_id that the caller left out"
     if state.turn_count and not turn.history and not asked:

@@ -19,6 +19,7 @@ from lmos_grpc.sdk.turn_metrics import metered
 from lmos_grpc.sdk.turn_report import TurnReports
 from lmos_grpc.sdk.turn_scope import TurnScope
 from lmos_grpc.telemetry import Metrics, agent_turn
+from lmos_grpc.telemetry.failure import stack_without_text
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -120,7 +121,7 @@ class AgentRunner:
         name = self._card.name
         if limit.expired():
             return ShuttingDownError(f"this instance of {name} shuts down and could not finish the turn", agent=name)
-        _LOG.error("%s waited too long for something", name, exc_info=error)
+        _LOG.error("%s waited too long for something\n%s", name, stack_without_text(error))
         return AgentFailedError(f"{name} waited too long for something that it needs", agent=name)
 
 

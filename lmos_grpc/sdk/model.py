@@ -62,7 +62,13 @@ class Model:
         self._server = urlsplit(settings.base_url)
 
     async def stream(
-        self, messages: tuple[Message, ...], *, model: str, system: str, spent: Callable[[Usage], None]
+        self,
+        messages: tuple[Message, ...],
+        *,
+        model: str,
+        system: str,
+        spent: Callable[[Usage], None],
+        sensitive: bool = False,
     ) -> AsyncGenerator[str, None]:
         """Yields the answer piece by piece; closing the generator closes the HTTP stream.
 
@@ -72,7 +78,7 @@ class Model:
             AgentFailedError: the server refuses what it was asked.
         """
         name = model or self._settings.name
-        with self._span(name) as call, _our_errors(self._settings):
+        with self._span(name, sensitive=sensitive) as call, _our_errors(self._settings):
             call.asked(*([("system", system)] if system else []), *((_role(each), each.text) for each in messages))
             reading = _Reading(call, name)
             stream = await self._client.chat.completions.create(
@@ -84,14 +90,14 @@ class Model:
                         yield text
             spent(reading.end())
 
-    def _span(self, name: str) -> AbstractContextManager[ModelCall]:
+    def _span(self, name: str, *, sensitive: bool) -> AbstractContextManager[ModelCall]:
         return model_call(
             self._tracing.tracer,
             model=name,
             provider=_PROVIDER,
             address=self._server.hostname or "",
             port=self._server.port,
-            capture_content=self._tracing.capture_content,
+            capture_content=self._tracing.capture_content and not sensitive,
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from lmos_grpc.agent_service import AGENT_SERVICE, TurnExecutor, add_agent_service
+from lmos_grpc.agent_service import AGENT_SERVICE, LiveSessions, TurnExecutor, add_agent_service
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.clients.discovery_client import DiscoveryClient
 from lmos_grpc.conversation import ConversationClient, MemoryTurnLog
@@ -194,11 +194,12 @@ async def _server(runner: AgentRunner, settings: AgentSettings, tracing: Tracing
         # Entered by hand, so that what ends the block leaves it as itself and not as a group.
         stack.push_async_callback(endings.__aexit__, None, None, None)
         executor = TurnExecutor(runner, MemoryTurnLog(), endings)
+        sessions = await stack.enter_async_context(LiveSessions(executor, turn_limit=settings.max_turn_time))
         server = await stack.enter_async_context(
             serve(
                 settings.listen,
                 register=lambda server: add_agent_service(
-                    server, executor, runner.card, max_turn_time=settings.max_turn_time
+                    server, executor, sessions, runner.card, max_turn_time=settings.max_turn_time
                 ),
                 services=[AGENT_SERVICE],
                 interceptors=[ServerTracingInterceptor(tracing.tracer)],
@@ -207,5 +208,6 @@ async def _server(runner: AgentRunner, settings: AgentSettings, tracing: Tracing
         )
         # A little before the server cancels what is left, because a cancelled turn cannot tell its caller why.
         limit = settings.drain_timeout.total_seconds() * _TOLD_WITHIN
+        await stack.enter_async_context(sessions.leaving(server, settings.drain_timeout))
         stack.callback(asyncio.get_running_loop().call_later, limit, runner.cut_off)
         yield server.address

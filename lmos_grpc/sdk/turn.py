@@ -16,9 +16,19 @@ from lmos_grpc.domain.event import (
     ToolCallState,
     Usage,
 )
+from lmos_grpc.domain.live_session import (
+    DtmfSpec,
+    EndReason,
+    InputMode,
+    InputSpec,
+    SessionEnded,
+    Transfer,
+    TransferKind,
+)
 from lmos_grpc.domain.turn import Message, RouteHint, Strategy, StrategyKind, TurnRequest
 from lmos_grpc.errors import InvalidConfigurationError, ModelNotConfiguredError
 from lmos_grpc.rpc import child_timeout
+from lmos_grpc.sdk.live_side import LiveSide
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -31,7 +41,7 @@ if TYPE_CHECKING:
 _MAX_ID = 128
 
 
-class Turn:
+class Turn(LiveSide):
     """What the caller asks, and what an agent can do about it.
 
     `status`, `ask`, `hand_over`, `tool_call` and `usage` make events for the capability to yield; `ask` and
@@ -137,6 +147,35 @@ class Turn:
         """
         return Handover(agent, capability, reason, summary)
 
+    def ask_digits(
+        self, *, length: int = 0, terminator: str = "#", sensitive: bool = False, timeout: timedelta | None = None
+    ) -> InputSpec:
+        """What an edge with a keypad is to expect next: so many keys, or keys up to the terminator. Speech counts too.
+
+        Yield it before the question. Sensitive keys are kept out of logs and recordings; `timeout` is the longest
+        time between two keys, and None leaves it to the edge.
+        """
+        return InputSpec(
+            mode=InputMode.ANY,
+            dtmf=DtmfSpec(length, terminator, timeout),
+            sensitive=sensitive,
+        )
+
+    def expect_speech(self, *, hints: Sequence[str] = ()) -> InputSpec:
+        """What an edge is to expect next where it was digits before: speech or keys, likely one of the hints."""
+        return InputSpec(mode=InputMode.ANY, hints=tuple(hints))
+
+    def transfer(self, target: str, *, summary: str = "", queue: bool = False) -> Transfer:
+        """The wish that the call goes to a number, a SIP URI or a queue, once what was said before is played in full.
+
+        Yielding it ends the turn. Without a call, as in a chat, it only tells the caller so.
+        """
+        return Transfer(target, TransferKind.QUEUE if queue else TransferKind.BLIND, summary=summary)
+
+    def hang_up(self, *, summary: str = "") -> SessionEnded:
+        """The wish that the call ends once what was said before is played in full. Yielding it ends the turn."""
+        return SessionEnded(EndReason.DONE, summary=summary)
+
     def tool_call(
         self,
         name: str,
@@ -177,7 +216,9 @@ class Turn:
             )
         messages = (Message.from_user(prompt),) if isinstance(prompt, str) else tuple(prompt)
         spent = self._scope.model_spent
-        return self._scope.own(self._scope.model.stream(messages, model=model, system=system, spent=spent))
+        return self._scope.own(
+            self._scope.model.stream(messages, model=model, system=system, spent=spent, sensitive=self.sensitive)
+        )
 
     def call(
         self, text: str | Message, *, capability: str = "", agent: str = ""
@@ -210,6 +251,7 @@ class Turn:
             hint=hint,
             user=self.user,
             context=replace(context, visited=(*context.visited, self._scope.agent)),
+            sensitive=self.sensitive,
         )
 
 

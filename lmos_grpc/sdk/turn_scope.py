@@ -21,9 +21,17 @@ class LanguageModel(Protocol):
     """Streams what a language model answers."""
 
     def stream(
-        self, messages: tuple[Message, ...], *, model: str, system: str, spent: Callable[[Usage], None]
+        self,
+        messages: tuple[Message, ...],
+        *,
+        model: str,
+        system: str,
+        spent: Callable[[Usage], None],
+        sensitive: bool = False,
     ) -> AsyncGenerator[str, None]:
         """Yields the answer piece by piece and tells `spent` at its end; closing it ends the call.
+
+        What is sensitive is not recorded, whatever the settings say.
 
         Raises:
             LmosError: the model did not answer.

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from lmos.agent.v1 import agent_service_pb2 as pb
 
 from lmos_grpc.errors import AgentProtocolViolationError
-from lmos_grpc.wire.event import event_from_wire, event_to_wire, read_body, source_to_wire
+from lmos_grpc.wire.event import event_from_wire, event_to_wire, read_body, source_from_wire, source_to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,13 +34,6 @@ def frame_of(event: AgentEvent) -> bytes:
 def event_of(frame: bytes) -> AgentEvent:
     """The event that a response carries."""
     return event_from_wire(pb.InvokeResponse.FromString(frame).event)
-
-
-def renumbered(frame: bytes, sequence: int) -> bytes:
-    """The same event with another number."""
-    response = pb.InvokeResponse.FromString(frame)
-    response.event.sequence = sequence
-    return response.SerializeToString()
 
 
 def split_frames(joined: bytes) -> list[bytes]:
@@ -91,6 +84,16 @@ class SaidEvent:
         return self._event.source.capability
 
     @property
+    def agent(self) -> str:
+        """The agent that it says it comes from."""
+        return self._event.source.agent
+
+    @property
+    def turn_id(self) -> str:
+        """The turn that it belongs to."""
+        return self._event.turn_id
+
+    @property
     def text(self) -> str:
         """The text of a delta."""
         return self._event.text_delta.text
@@ -101,6 +104,15 @@ class SaidEvent:
 
     def frame(self) -> bytes:
         """The event as it came, for who keeps it: read, it takes more room."""
+        return self._response.SerializeToString()
+
+    def source(self) -> Source:
+        """Where it says that it comes from."""
+        return source_from_wire(self._event.source)
+
+    def numbered(self, sequence: int) -> bytes:
+        """The event with another number."""
+        self._event.sequence = sequence
         return self._response.SerializeToString()
 
     def frame_as(self, sequence: int, turn_id: str, origin: Origin) -> bytes:

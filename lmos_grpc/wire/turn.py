@@ -24,6 +24,8 @@ from lmos_grpc.domain.turn import (
     TurnRequest,
     User,
 )
+from lmos_grpc.wire.live_session import live_turn_to_wire
+from lmos_grpc.wire.session_input import live_turn_from_wire
 from lmos_grpc.wire.time import duration_of, moment_of, to_duration, to_timestamp
 
 if TYPE_CHECKING:
@@ -86,6 +88,8 @@ def turn_to_wire(turn: TurnRequest) -> service_pb.InvokeRequest:
         history=[message_to_wire(each) for each in turn.history],
         route_hint=hint_to_wire(turn.hint),
         user=pb.User(id=turn.user.id, locale=turn.user.locale, attributes=turn.user.attributes),
+        sensitive=turn.sensitive,
+        live=live_turn_to_wire(turn.live) if turn.live else None,
     )
     if turn.answer:
         request.answer.clarification_id = turn.answer.clarification_id
@@ -105,6 +109,8 @@ def turn_from_wire(request: service_pb.InvokeRequest, context: CallContext) -> T
         user=User(request.user.id, request.user.locale, dict(request.user.attributes)),
         answer=ClarificationAnswer(answer.clarification_id, answer.option_id) if answer else None,
         context=context,
+        sensitive=request.sensitive,
+        live=live_turn_from_wire(request.live) if request.HasField("live") else None,
     )
 
 

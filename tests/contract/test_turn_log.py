@@ -27,6 +27,7 @@ from lmos_grpc.domain.event import (
     TurnDone,
     Usage,
 )
+from lmos_grpc.domain.live_session import HeardAnswer
 from lmos_grpc.domain.turn import ClarificationAnswer, DataPart, FilePart, Message, Role, RouteHint, TextPart
 from lmos_grpc.errors import (
     AgentFailedError,
@@ -438,3 +439,21 @@ async def test_tenants_do_not_see_each_other(log: KeyedLog) -> None:
     assert numbers(await follow(log)) == [1, 2, 3]
     (only,) = (await log.list_turns("pl", "c", 9)).turns
     assert only.key == pl
+
+
+async def test_what_was_heard_takes_the_place_of_what_was_said(log: KeyedLog) -> None:
+    await run_turn(log, answer="one two three")
+    await log.heard(KEY, HeardAnswer(KEY.turn_id, "one two", interrupted=True))
+    _, answer = await log.history(KEY.tenant, KEY.conversation_id, 9)
+    assert (answer.text, answer.interrupted) == ("one two", True)
+    [record] = (await log.list_turns(KEY.tenant, KEY.conversation_id, 9)).turns
+    assert [each.text for each in record.responses] == ["one two"]
+
+
+async def test_nothing_can_be_heard_of_a_turn_that_runs_or_is_not_there(log: KeyedLog) -> None:
+    await log.heard(KEY, HeardAnswer(KEY.turn_id, "one", interrupted=True))
+    await log.begin(KEY, asks())
+    await log.append(KEY, accepted())
+    await log.heard(KEY, HeardAnswer(KEY.turn_id, "one", interrupted=True))
+    await log.finish(KEY, Outcome.COMPLETED, (says("one two"),), ConversationState())
+    assert (await log.history(KEY.tenant, KEY.conversation_id, 9))[1].text == "one two"

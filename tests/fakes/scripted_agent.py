@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lmos_grpc.agent_service import AGENT_SERVICE, TurnExecutor, add_agent_service
+from lmos_grpc.agent_service import AGENT_SERVICE, LiveSessions, TurnExecutor, add_agent_service
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.conversation import MemoryTurnLog
 from lmos_grpc.domain.card import AgentCard, Capability
@@ -17,13 +18,17 @@ from lmos_grpc.rpc import open_channel, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from datetime import timedelta
 
     from lmos_grpc.agent_service import Emit, TurnWork
+    from lmos_grpc.agent_service.session_store import SessionStore
+    from lmos_grpc.conversation import TurnLog
     from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.rpc import Inflow
 
     Script = Callable[[TurnRequest, Emit], Awaitable[None]]
+
+
+_DRAIN = timedelta(seconds=2)
 
 
 async def say_hello(turn: TurnRequest, emit: Emit) -> None:
@@ -70,15 +75,25 @@ class ScriptedAgent:
 
 
 @asynccontextmanager
-async def serve_scripted(agent: ScriptedAgent) -> AsyncIterator[str]:
+async def serve_scripted(
+    agent: ScriptedAgent,
+    *,
+    log: TurnLog | None = None,
+    store: SessionStore | None = None,
+    keep: timedelta = timedelta(seconds=30),
+) -> AsyncIterator[str]:
     """Serves the agent on a free loopback port and gives its address."""
     async with bare_errors(), asyncio.TaskGroup() as endings:
-        executor = TurnExecutor(agent, MemoryTurnLog(), endings)
-        async with serve(
-            "127.0.0.1:0",
-            register=lambda server: add_agent_service(server, executor, agent.card),
-            services=[AGENT_SERVICE],
-        ) as server:
+        executor = TurnExecutor(agent, log or MemoryTurnLog(), endings)
+        async with (
+            LiveSessions(executor, store=store, keep=keep) as sessions,
+            serve(
+                "127.0.0.1:0",
+                register=lambda server: add_agent_service(server, executor, sessions, agent.card),
+                services=[AGENT_SERVICE],
+            ) as server,
+            sessions.leaving(server, _DRAIN),
+        ):
             yield server.address
 
 

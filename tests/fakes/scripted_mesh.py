@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lmos_grpc.agent_service import AGENT_SERVICE, TurnExecutor, add_agent_service
+from lmos_grpc.agent_service import AGENT_SERVICE, LiveSessions, TurnExecutor, add_agent_service
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.clients.live_view import LiveView
 from lmos_grpc.conversation import MemoryTurnLog
@@ -83,10 +83,11 @@ async def mesh_of(
         orchestrator = Orchestrator(decider, view, log, caller, settings, judge=judge)
         endings = await stack.enter_async_context(asyncio.TaskGroup())
         executor = TurnExecutor(orchestrator, log, endings)
+        sessions = await stack.enter_async_context(LiveSessions(executor))
         server = await stack.enter_async_context(
             serve(
                 "127.0.0.1:0",
-                register=lambda server: add_agent_service(server, executor, orchestrator.card),
+                register=lambda server: add_agent_service(server, executor, sessions, orchestrator.card),
                 services=[AGENT_SERVICE],
             )
         )

@@ -12,7 +12,7 @@ from lmos.conversation.v1 import conversation_service_pb2 as conversation_pb
 
 from lmos_grpc.domain.event import Source, TextDelta
 from lmos_grpc.errors import AgentProtocolViolationError
-from lmos_grpc.wire.framed_event import Origin, SaidEvent, event_of, join_frames, renumbered, split_frames
+from lmos_grpc.wire.framed_event import Origin, SaidEvent, event_of, join_frames, split_frames
 
 TEXTS = st.text(max_size=20)
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
@@ -97,7 +97,7 @@ def test_what_is_no_event_is_not_split() -> None:
 
 @given(RESPONSES, NUMBERS)
 def test_a_session_changes_the_number_alone(response: pb.InvokeResponse, sequence: int) -> None:
-    changed = pb.ConverseResponse.FromString(renumbered(response.SerializeToString(), sequence)).event
+    changed = pb.ConverseResponse.FromString(SaidEvent(response.SerializeToString()).numbered(sequence)).event
     response.event.sequence = sequence
     assert changed == response.event
 

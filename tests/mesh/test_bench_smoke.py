@@ -72,6 +72,10 @@ def test_either_transport_carries_messages(parts: dict[str, PartResult]) -> None
     assert all(value is not None and _LEAST < value < 1 / _LEAST for value in ratios.values()), ratios
 
 
+def test_sessions_that_talk_lose_nothing(parts: dict[str, PartResult]) -> None:
+    assert parts["growth"].key_figures["sessions_talking"] == 20
+
+
 async def _smoke(out: Path) -> None:
     bench = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench", "--smoke", "--out", str(out)),

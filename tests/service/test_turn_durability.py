@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmos_grpc.agent_service import AGENT_SERVICE, LimitedRunner, TurnExecutor, add_agent_service
+from lmos_grpc.agent_service import AGENT_SERVICE, LimitedRunner, LiveSessions, TurnExecutor, add_agent_service
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.conversation import open_turn_log
 from lmos_grpc.domain.conversation import Durability
@@ -61,10 +61,11 @@ async def place_of(agent: ScriptedAgent, folder: Path, durability: Durability, m
         log = await stack.enter_async_context(open_turn_log(file))
         endings = await stack.enter_async_context(asyncio.TaskGroup())
         executor = TurnExecutor(LimitedRunner(agent, most), log, endings, durability=lambda _: durability)
+        sessions = await stack.enter_async_context(LiveSessions(executor))
         server = await stack.enter_async_context(
             serve(
                 "127.0.0.1:0",
-                register=lambda server: add_agent_service(server, executor, agent.card),
+                register=lambda server: add_agent_service(server, executor, sessions, agent.card),
                 services=[AGENT_SERVICE],
             )
         )

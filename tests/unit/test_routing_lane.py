@@ -10,6 +10,7 @@ import pytest
 from lmos_grpc.domain.card import AgentCard
 from lmos_grpc.domain.conversation import ConversationState
 from lmos_grpc.domain.decision import Decision, DecisionMode, Target
+from lmos_grpc.domain.live_session import LiveTurn
 from lmos_grpc.domain.turn import ClarificationAnswer, Lane, Message, RouteHint, Strategy, StrategyKind, TurnRequest
 from lmos_grpc.routing.lane import choose_lane, choose_session_lane
 from lmos_grpc.routing.settings import ExpressLane
@@ -65,6 +66,13 @@ HEDGED = Strategy(StrategyKind.ONE, hedge_delay=timedelta(seconds=1))
 def test_what_the_mesh_has_to_do_with_a_turn_keeps_it_on_the_managed_lane(decision: Decision, why: str) -> None:
     for asked in (Lane.UNSPECIFIED, Lane.EXPRESS):
         taken, reason = lane(decision=decision, asked=asked)
+        assert taken is Lane.MANAGED
+        assert why in reason
+
+
+def test_what_is_sensitive_or_live_takes_the_managed_lane_even_where_the_express_one_is_asked_for() -> None:
+    for turn, why in ((replace(TURN, sensitive=True), "sensitive"), (replace(TURN, live=LiveTurn("s")), "live")):
+        taken, reason = lane(turn=turn, asked=Lane.EXPRESS)
         assert taken is Lane.MANAGED
         assert why in reason
 

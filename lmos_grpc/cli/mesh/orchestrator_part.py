@@ -7,7 +7,15 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lmos_grpc.agent_service import AGENT_SERVICE, LimitedRunner, MeteredRunner, TurnExecutor, add_agent_service
+from lmos_grpc.agent_service import (
+    AGENT_SERVICE,
+    LimitedRunner,
+    LiveSessions,
+    MeteredRunner,
+    SqliteSessionStore,
+    TurnExecutor,
+    add_agent_service,
+)
 from lmos_grpc.cli.mesh.agent_line import AgentLine
 from lmos_grpc.conversation import CONVERSATION_SERVICE, add_conversation_service, open_turn_log
 from lmos_grpc.discovery import DISCOVERY_SERVICE
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     from lmos_grpc.rpc import RunningServer
 
 TURNS = "turns.sqlite"
+SESSIONS = "sessions.sqlite"
 # What callers find at the edge. This server answers reflection and health for all of it.
 PUBLIC_SERVICES = (AGENT_SERVICE, ORCHESTRATOR_SERVICE, CONVERSATION_SERVICE, DISCOVERY_SERVICE)
 
@@ -75,12 +84,17 @@ async def run_orchestrator(
             orchestrator = Orchestrator(router, view, log, line, judge=judge)
             runner = MeteredRunner(LimitedRunner(orchestrator, turns.max_turns), telemetry.metrics)
             executor = TurnExecutor(runner, log, endings, durability=lambda _: turns.durability)
-            async with serve(
-                address,
-                register=lambda server: _add_services(server, orchestrator, log, executor),
-                services=PUBLIC_SERVICES,
-                interceptors=[ServerTracingInterceptor(tracing.tracer)],
-            ) as server:
+            store = SqliteSessionStore(state / SESSIONS)
+            async with (
+                LiveSessions(executor, store=store) as sessions,
+                serve(
+                    address,
+                    register=lambda server: _add_services(server, orchestrator, log, executor, sessions),
+                    services=PUBLIC_SERVICES,
+                    interceptors=[ServerTracingInterceptor(tracing.tracer)],
+                ) as server,
+                sessions.leaving(server),
+            ):
                 yield RunningOrchestrator(server, line, router, log)
 
 
@@ -94,7 +108,13 @@ async def _judge(model: ModelSection | None) -> AsyncIterator[Judge]:
         yield judge
 
 
-def _add_services(server: grpc.aio.Server, orchestrator: Orchestrator, log: TurnLog, executor: TurnExecutor) -> None:
-    add_agent_service(server, executor, orchestrator.card)
+def _add_services(
+    server: grpc.aio.Server,
+    orchestrator: Orchestrator,
+    log: TurnLog,
+    executor: TurnExecutor,
+    sessions: LiveSessions,
+) -> None:
+    add_agent_service(server, executor, sessions, orchestrator.card)
     add_orchestrator_service(server, orchestrator)
     add_conversation_service(server, log)

@@ -63,6 +63,8 @@ class InvokeRequest(google.protobuf.message.Message):
     ROUTE_HINT_FIELD_NUMBER: builtins.int
     USER_FIELD_NUMBER: builtins.int
     ANSWER_FIELD_NUMBER: builtins.int
+    SENSITIVE_FIELD_NUMBER: builtins.int
+    LIVE_FIELD_NUMBER: builtins.int
     conversation_id: builtins.str
     """The conversation that the turn belongs to, chosen by the caller. At most 128 characters.
     Empty: the turn stands alone, and the mesh makes an id.
@@ -70,6 +72,10 @@ class InvokeRequest(google.protobuf.message.Message):
     turn_id: builtins.str
     """The idempotency key of the turn, made by the caller, unique within the conversation. At most 128 characters.
     Empty: the mesh makes one, and a retry is a new turn.
+    """
+    sensitive: builtins.bool
+    """Whether the message holds what must never be kept, such as a card number. It then goes to one agent only, and no log,
+    trace, history or other agent gets it.
     """
     @property
     def message(self) -> lmos.agent.v1.message_pb2.Message:
@@ -93,6 +99,10 @@ class InvokeRequest(google.protobuf.message.Message):
     def answer(self) -> global___ClarificationAnswer:
         """The answer to a clarification, where this turn is one."""
 
+    @property
+    def live(self) -> lmos.agent.v1.live_session_pb2.LiveTurn:
+        """The live session that the turn belongs to, told by the mesh."""
+
     def __init__(
         self,
         *,
@@ -103,9 +113,11 @@ class InvokeRequest(google.protobuf.message.Message):
         route_hint: lmos.agent.v1.decision_pb2.RouteHint | None = ...,
         user: lmos.agent.v1.message_pb2.User | None = ...,
         answer: global___ClarificationAnswer | None = ...,
+        sensitive: builtins.bool = ...,
+        live: lmos.agent.v1.live_session_pb2.LiveTurn | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["answer", b"answer", "message", b"message", "route_hint", b"route_hint", "user", b"user"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answer", b"answer", "conversation_id", b"conversation_id", "history", b"history", "message", b"message", "route_hint", b"route_hint", "turn_id", b"turn_id", "user", b"user"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["answer", b"answer", "live", b"live", "message", b"message", "route_hint", b"route_hint", "user", b"user"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "conversation_id", b"conversation_id", "history", b"history", "live", b"live", "message", b"message", "route_hint", b"route_hint", "sensitive", b"sensitive", "turn_id", b"turn_id", "user", b"user"]) -> None: ...
 
 global___InvokeRequest = InvokeRequest
 
@@ -173,7 +185,9 @@ class ConverseRequest(google.protobuf.message.Message):
     END_FIELD_NUMBER: builtins.int
     CUSTOM_FIELD_NUMBER: builtins.int
     sequence: builtins.int
-    """Ascending number of the input in the session, from 1. Gaps are allowed, going back is not."""
+    """Ascending number of the input in the session, from 1, over all of its streams. Gaps are allowed; what goes back was
+    taken before, and is passed over. 0: not numbered, always taken.
+    """
     @property
     def start(self) -> lmos.agent.v1.live_session_pb2.SessionStart:
         """Opens the session; the first message, exactly once."""

@@ -116,7 +116,8 @@ class AgentServiceServicer(object):
 
     def Converse(self, request_iterator, context):
         """Holds a live session: many turns, with interruption, keypad input and playback reports.
-        The first message is `start`. Half-close means "no more input", not hang-up.
+        The first message is `start`. Half-close means "no more input", not hang-up: the running turn is finished, and
+        `session_ended` comes. A stream that breaks without `end` can be taken up again with `start.resume_token`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

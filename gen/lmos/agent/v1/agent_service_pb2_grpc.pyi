@@ -61,7 +61,8 @@ class AgentServiceStub:
         lmos.agent.v1.agent_service_pb2.ConverseResponse,
     ]
     """Holds a live session: many turns, with interruption, keypad input and playback reports.
-    The first message is `start`. Half-close means "no more input", not hang-up.
+    The first message is `start`. Half-close means "no more input", not hang-up: the running turn is finished, and
+    `session_ended` comes. A stream that breaks without `end` can be taken up again with `start.resume_token`.
     """
 
 class AgentServiceAsyncStub:
@@ -107,7 +108,8 @@ class AgentServiceAsyncStub:
         lmos.agent.v1.agent_service_pb2.ConverseResponse,
     ]
     """Holds a live session: many turns, with interruption, keypad input and playback reports.
-    The first message is `start`. Half-close means "no more input", not hang-up.
+    The first message is `start`. Half-close means "no more input", not hang-up: the running turn is finished, and
+    `session_ended` comes. A stream that breaks without `end` can be taken up again with `start.resume_token`.
     """
 
 class AgentServiceServicer(metaclass=abc.ABCMeta):
@@ -159,7 +161,8 @@ class AgentServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[lmos.agent.v1.agent_service_pb2.ConverseResponse], collections.abc.AsyncIterator[lmos.agent.v1.agent_service_pb2.ConverseResponse]]:
         """Holds a live session: many turns, with interruption, keypad input and playback reports.
-        The first message is `start`. Half-close means "no more input", not hang-up.
+        The first message is `start`. Half-close means "no more input", not hang-up: the running turn is finished, and
+        `session_ended` comes. A stream that breaks without `end` can be taken up again with `start.resume_token`.
         """
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -608,7 +608,9 @@ class UserText(google.protobuf.message.Message):
     turn_id: builtins.str
     """The turn that this text begins, made by the caller. Empty: the mesh makes one."""
     sensitive: builtins.bool
-    """Whether it holds what must never be logged, such as a card number."""
+    """Whether it holds what must never be logged, such as a card number. Also taken as true while an `input_spec` that
+    says so is in force.
+    """
     @property
     def speech_end(self) -> google.protobuf.duration_pb2.Duration:
         """When the caller ceased to speak, since the start of the session."""
@@ -640,6 +642,7 @@ class Dtmf(google.protobuf.message.Message):
     COMPLETE_FIELD_NUMBER: builtins.int
     END_FIELD_NUMBER: builtins.int
     SENSITIVE_FIELD_NUMBER: builtins.int
+    TURN_ID_FIELD_NUMBER: builtins.int
     digits: builtins.str
     """The keys: 0 to 9, *, #, A to D."""
     complete: builtins.bool
@@ -647,7 +650,9 @@ class Dtmf(google.protobuf.message.Message):
     end: global___DtmfEnd.ValueType
     """Why it ended."""
     sensitive: builtins.bool
-    """Whether it must never be logged."""
+    """Whether it must never be logged. Also taken as true while an `input_spec` that says so is in force."""
+    turn_id: builtins.str
+    """The turn that complete keys begin, made by the caller. Empty: the mesh makes one."""
     def __init__(
         self,
         *,
@@ -655,8 +660,9 @@ class Dtmf(google.protobuf.message.Message):
         complete: builtins.bool = ...,
         end: global___DtmfEnd.ValueType = ...,
         sensitive: builtins.bool = ...,
+        turn_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["complete", b"complete", "digits", b"digits", "end", b"end", "sensitive", b"sensitive"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["complete", b"complete", "digits", b"digits", "end", b"end", "sensitive", b"sensitive", "turn_id", b"turn_id"]) -> None: ...
 
 global___Dtmf = Dtmf
 
@@ -668,23 +674,29 @@ class Signal(google.protobuf.message.Message):
 
     KIND_FIELD_NUMBER: builtins.int
     COUNT_FIELD_NUMBER: builtins.int
+    TURN_ID_FIELD_NUMBER: builtins.int
     kind: global___SignalKind.ValueType
     """What."""
     count: builtins.int
     """The how-manieth time in a row, for `NO_INPUT` and `NO_MATCH`, from 1."""
+    turn_id: builtins.str
+    """The turn that this begins, made by the caller: the agent is to say something about it. Empty: it begins none, because
+    the edge sees to it by itself.
+    """
     def __init__(
         self,
         *,
         kind: global___SignalKind.ValueType = ...,
         count: builtins.int = ...,
+        turn_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["count", b"count", "kind", b"kind"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "kind", b"kind", "turn_id", b"turn_id"]) -> None: ...
 
 global___Signal = Signal
 
 @typing.final
 class Playback(google.protobuf.message.Message):
-    """What became of the playback of a prompt."""
+    """What became of the playback of a prompt, or of all that a turn said."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -698,9 +710,11 @@ class Playback(google.protobuf.message.Message):
     turn_id: builtins.str
     """The turn that it belongs to."""
     prompt_id: builtins.str
-    """The prompt."""
+    """The prompt. Empty: all that the turn said."""
     heard_text: builtins.str
-    """The text that was heard."""
+    """The text that was heard. With `PLAYBACK_STATE_INTERRUPTED` it is all that was heard of the turn, without fillers, and
+    the history of the conversation keeps it in place of what was said.
+    """
     @property
     def played(self) -> google.protobuf.duration_pb2.Duration:
         """How much was played."""
@@ -721,7 +735,9 @@ global___Playback = Playback
 
 @typing.final
 class Cancel(google.protobuf.message.Message):
-    """Stop the running turn. Its `turn_done` is the acknowledgement; no output of it follows."""
+    """Stop the running turn. Its `turn_done` is the acknowledgement; no output of it follows. Of a turn that is over it only
+    tells what was heard.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -734,10 +750,12 @@ class Cancel(google.protobuf.message.Message):
     cause: global___CancelCause.ValueType
     """Why."""
     heard_text: builtins.str
-    """The text of the answer that was heard."""
+    """The text of the answer that was heard, without fillers. The history keeps it in place of what was said."""
     @property
     def heard(self) -> google.protobuf.duration_pb2.Duration:
-        """How much of the answer was played."""
+        """How much of the answer was played. Zero: nothing of it was heard, and the history keeps none of it.
+        Absent, without `heard_text`: not known, and the history keeps what was said so far.
+        """
 
     def __init__(
         self,
@@ -754,23 +772,29 @@ global___Cancel = Cancel
 
 @typing.final
 class TransferResult(google.protobuf.message.Message):
-    """What became of a transfer. Unless it was connected, the session goes on."""
+    """What became of a transfer. Where it was connected, `session_ended` answers it; else the session goes on, and the agent
+    that wanted it is asked in a new turn what to do now.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     OUTCOME_FIELD_NUMBER: builtins.int
     DETAIL_FIELD_NUMBER: builtins.int
+    TURN_ID_FIELD_NUMBER: builtins.int
     outcome: global___TransferOutcome.ValueType
     """What became of it."""
     detail: builtins.str
-    """More about it, for people."""
+    """More about it, for people. At most 500 characters."""
+    turn_id: builtins.str
+    """The turn that a failed transfer begins, made by the caller. Empty: the mesh makes one."""
     def __init__(
         self,
         *,
         outcome: global___TransferOutcome.ValueType = ...,
         detail: builtins.str = ...,
+        turn_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["detail", b"detail", "outcome", b"outcome"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["detail", b"detail", "outcome", b"outcome", "turn_id", b"turn_id"]) -> None: ...
 
 global___TransferResult = TransferResult
 
@@ -917,14 +941,20 @@ class SessionReady(google.protobuf.message.Message):
     INPUT_AUDIO_FIELD_NUMBER: builtins.int
     OUTPUT_AUDIO_FIELD_NUMBER: builtins.int
     KEEPALIVE_FIELD_NUMBER: builtins.int
+    LAST_INPUT_SEQUENCE_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     """Identifier of the session."""
     conversation_id: builtins.str
     """The conversation."""
     resume_token: builtins.str
-    """With this token the session can be taken up again."""
+    """With this token the session can be taken up again, for 30 seconds after its stream broke without an `end`."""
     resumed: builtins.bool
-    """Whether a session was taken up again."""
+    """Whether a session was taken up again. The number of this event is 0 then, and the events after
+    `start.last_sequence` follow. False after a `start` with a token: the session is gone, and this is a new one of the
+    same conversation.
+    """
+    last_input_sequence: builtins.int
+    """Where the session was taken up again: the number of the last input that was taken. Send those after it again."""
     @property
     def input_audio(self) -> global___AudioFormat:
         """The format of the audio that the caller is to send. Absent: text only."""
@@ -947,9 +977,10 @@ class SessionReady(google.protobuf.message.Message):
         input_audio: global___AudioFormat | None = ...,
         output_audio: global___AudioFormat | None = ...,
         keepalive: google.protobuf.duration_pb2.Duration | None = ...,
+        last_input_sequence: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["input_audio", b"input_audio", "keepalive", b"keepalive", "output_audio", b"output_audio"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["conversation_id", b"conversation_id", "input_audio", b"input_audio", "keepalive", b"keepalive", "output_audio", b"output_audio", "resume_token", b"resume_token", "resumed", b"resumed", "session_id", b"session_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["conversation_id", b"conversation_id", "input_audio", b"input_audio", "keepalive", b"keepalive", "last_input_sequence", b"last_input_sequence", "output_audio", b"output_audio", "resume_token", b"resume_token", "resumed", b"resumed", "session_id", b"session_id"]) -> None: ...
 
 global___SessionReady = SessionReady
 
@@ -1248,7 +1279,9 @@ global___Pong = Pong
 
 @typing.final
 class GoAway(google.protobuf.message.Message):
-    """The server will close soon. Finish the turn, then reconnect with the token."""
+    """The server will close soon. It finishes the turn that runs, and then ends the stream without `session_ended`: reconnect
+    with the token. Its own number is 0, because it is about this stream and not part of the session.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1273,7 +1306,7 @@ global___GoAway = GoAway
 
 @typing.final
 class SessionEnded(google.protobuf.message.Message):
-    """The session is over."""
+    """The session is over. With a `turn_id` it is the wish of an agent: the edge plays what was said, and sends `end`."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1304,3 +1337,88 @@ class SessionEnded(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_after_playback", b"_after_playback"]) -> typing.Literal["after_playback"] | None: ...
 
 global___SessionEnded = SessionEnded
+
+@typing.final
+class LiveTurn(google.protobuf.message.Message):
+    """What an agent is told of the live session that a turn belongs to. An agent that does not read it sees a turn like any
+    other, whose message is the text or the keys.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: builtins.int
+    CALL_FIELD_NUMBER: builtins.int
+    DTMF_FIELD_NUMBER: builtins.int
+    SIGNAL_FIELD_NUMBER: builtins.int
+    TRANSFER_RESULT_FIELD_NUMBER: builtins.int
+    HEARD_FIELD_NUMBER: builtins.int
+    session_id: builtins.str
+    """Identifier of the session."""
+    @property
+    def call(self) -> global___CallInfo:
+        """The telephone call, where there is one."""
+
+    @property
+    def dtmf(self) -> global___Dtmf:
+        """The caller pressed keys; the message holds them as text."""
+
+    @property
+    def signal(self) -> global___Signal:
+        """Something happened at the edge; the message says it as data."""
+
+    @property
+    def transfer_result(self) -> global___TransferResult:
+        """A transfer was not connected; the message says it as data."""
+
+    @property
+    def heard(self) -> global___HeardAnswer:
+        """What was heard of the answer of the turn before. Absent: not known."""
+
+    def __init__(
+        self,
+        *,
+        session_id: builtins.str = ...,
+        call: global___CallInfo | None = ...,
+        dtmf: global___Dtmf | None = ...,
+        signal: global___Signal | None = ...,
+        transfer_result: global___TransferResult | None = ...,
+        heard: global___HeardAnswer | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["call", b"call", "dtmf", b"dtmf", "heard", b"heard", "input", b"input", "signal", b"signal", "transfer_result", b"transfer_result"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "dtmf", b"dtmf", "heard", b"heard", "input", b"input", "session_id", b"session_id", "signal", b"signal", "transfer_result", b"transfer_result"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["input", b"input"]) -> typing.Literal["dtmf", "signal", "transfer_result"] | None: ...
+
+global___LiveTurn = LiveTurn
+
+@typing.final
+class HeardAnswer(google.protobuf.message.Message):
+    """What the caller heard of an answer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TURN_ID_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    INTERRUPTED_FIELD_NUMBER: builtins.int
+    PLAYED_FIELD_NUMBER: builtins.int
+    turn_id: builtins.str
+    """The turn."""
+    text: builtins.str
+    """What was heard. Empty: nothing, or only its length is known."""
+    interrupted: builtins.bool
+    """Whether it was cut short."""
+    @property
+    def played(self) -> google.protobuf.duration_pb2.Duration:
+        """How much of it was played. Absent: not known."""
+
+    def __init__(
+        self,
+        *,
+        turn_id: builtins.str = ...,
+        text: builtins.str = ...,
+        interrupted: builtins.bool = ...,
+        played: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["played", b"played"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["interrupted", b"interrupted", "played", b"played", "text", b"text", "turn_id", b"turn_id"]) -> None: ...
+
+global___HeardAnswer = HeardAnswer

@@ -125,7 +125,12 @@ type InvokeRequest struct {
 	// The person that the turn is for.
 	User *User `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`
 	// The answer to a clarification, where this turn is one.
-	Answer        *ClarificationAnswer `protobuf:"bytes,7,opt,name=answer,proto3" json:"answer,omitempty"`
+	Answer *ClarificationAnswer `protobuf:"bytes,7,opt,name=answer,proto3" json:"answer,omitempty"`
+	// Whether the message holds what must never be kept, such as a card number. It then goes to one agent only, and no log,
+	// trace, history or other agent gets it.
+	Sensitive bool `protobuf:"varint,8,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	// The live session that the turn belongs to, told by the mesh.
+	Live          *LiveTurn `protobuf:"bytes,9,opt,name=live,proto3" json:"live,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -205,6 +210,20 @@ func (x *InvokeRequest) GetUser() *User {
 func (x *InvokeRequest) GetAnswer() *ClarificationAnswer {
 	if x != nil {
 		return x.Answer
+	}
+	return nil
+}
+
+func (x *InvokeRequest) GetSensitive() bool {
+	if x != nil {
+		return x.Sensitive
+	}
+	return false
+}
+
+func (x *InvokeRequest) GetLive() *LiveTurn {
+	if x != nil {
+		return x.Live
 	}
 	return nil
 }
@@ -313,7 +332,8 @@ func (x *ClarificationAnswer) GetOptionId() string {
 // One input of a live session.
 type ConverseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Ascending number of the input in the session, from 1. Gaps are allowed, going back is not.
+	// Ascending number of the input in the session, from 1, over all of its streams. Gaps are allowed; what goes back was
+	// taken before, and is passed over. 0: not numbered, always taken.
 	Sequence int64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The input.
 	//
@@ -646,7 +666,7 @@ const file_lmos_agent_v1_agent_service_proto_rawDesc = "" +
 	"!lmos/agent/v1/agent_service.proto\x12\rlmos.agent.v1\x1a\x1elmos/agent/v1/agent_card.proto\x1a\x1flmos/agent/v1/agent_event.proto\x1a\x1clmos/agent/v1/decision.proto\x1a lmos/agent/v1/live_session.proto\x1a\x1blmos/agent/v1/message.proto\"\x15\n" +
 	"\x13GetAgentCardRequest\"D\n" +
 	"\x14GetAgentCardResponse\x12,\n" +
-	"\x04card\x18\x01 \x01(\v2\x18.lmos.agent.v1.AgentCardR\x04card\"\xd3\x02\n" +
+	"\x04card\x18\x01 \x01(\v2\x18.lmos.agent.v1.AgentCardR\x04card\"\x9e\x03\n" +
 	"\rInvokeRequest\x12'\n" +
 	"\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\x12\x17\n" +
 	"\aturn_id\x18\x02 \x01(\tR\x06turnId\x120\n" +
@@ -655,7 +675,9 @@ const file_lmos_agent_v1_agent_service_proto_rawDesc = "" +
 	"\n" +
 	"route_hint\x18\x05 \x01(\v2\x18.lmos.agent.v1.RouteHintR\trouteHint\x12'\n" +
 	"\x04user\x18\x06 \x01(\v2\x13.lmos.agent.v1.UserR\x04user\x12:\n" +
-	"\x06answer\x18\a \x01(\v2\".lmos.agent.v1.ClarificationAnswerR\x06answer\"A\n" +
+	"\x06answer\x18\a \x01(\v2\".lmos.agent.v1.ClarificationAnswerR\x06answer\x12\x1c\n" +
+	"\tsensitive\x18\b \x01(\bR\tsensitive\x12+\n" +
+	"\x04live\x18\t \x01(\v2\x17.lmos.agent.v1.LiveTurnR\x04live\"A\n" +
 	"\x0eInvokeResponse\x12/\n" +
 	"\x05event\x18\x01 \x01(\v2\x19.lmos.agent.v1.AgentEventR\x05event\"]\n" +
 	"\x13ClarificationAnswer\x12)\n" +
@@ -712,20 +734,21 @@ var file_lmos_agent_v1_agent_service_proto_goTypes = []any{
 	(*Message)(nil),              // 8: lmos.agent.v1.Message
 	(*RouteHint)(nil),            // 9: lmos.agent.v1.RouteHint
 	(*User)(nil),                 // 10: lmos.agent.v1.User
-	(*AgentEvent)(nil),           // 11: lmos.agent.v1.AgentEvent
-	(*SessionStart)(nil),         // 12: lmos.agent.v1.SessionStart
-	(*Audio)(nil),                // 13: lmos.agent.v1.Audio
-	(*UserText)(nil),             // 14: lmos.agent.v1.UserText
-	(*Dtmf)(nil),                 // 15: lmos.agent.v1.Dtmf
-	(*Signal)(nil),               // 16: lmos.agent.v1.Signal
-	(*Playback)(nil),             // 17: lmos.agent.v1.Playback
-	(*Cancel)(nil),               // 18: lmos.agent.v1.Cancel
-	(*TransferResult)(nil),       // 19: lmos.agent.v1.TransferResult
-	(*ToolResult)(nil),           // 20: lmos.agent.v1.ToolResult
-	(*SessionUpdate)(nil),        // 21: lmos.agent.v1.SessionUpdate
-	(*Ping)(nil),                 // 22: lmos.agent.v1.Ping
-	(*SessionEnd)(nil),           // 23: lmos.agent.v1.SessionEnd
-	(*Custom)(nil),               // 24: lmos.agent.v1.Custom
+	(*LiveTurn)(nil),             // 11: lmos.agent.v1.LiveTurn
+	(*AgentEvent)(nil),           // 12: lmos.agent.v1.AgentEvent
+	(*SessionStart)(nil),         // 13: lmos.agent.v1.SessionStart
+	(*Audio)(nil),                // 14: lmos.agent.v1.Audio
+	(*UserText)(nil),             // 15: lmos.agent.v1.UserText
+	(*Dtmf)(nil),                 // 16: lmos.agent.v1.Dtmf
+	(*Signal)(nil),               // 17: lmos.agent.v1.Signal
+	(*Playback)(nil),             // 18: lmos.agent.v1.Playback
+	(*Cancel)(nil),               // 19: lmos.agent.v1.Cancel
+	(*TransferResult)(nil),       // 20: lmos.agent.v1.TransferResult
+	(*ToolResult)(nil),           // 21: lmos.agent.v1.ToolResult
+	(*SessionUpdate)(nil),        // 22: lmos.agent.v1.SessionUpdate
+	(*Ping)(nil),                 // 23: lmos.agent.v1.Ping
+	(*SessionEnd)(nil),           // 24: lmos.agent.v1.SessionEnd
+	(*Custom)(nil),               // 25: lmos.agent.v1.Custom
 }
 var file_lmos_agent_v1_agent_service_proto_depIdxs = []int32{
 	7,  // 0: lmos.agent.v1.GetAgentCardResponse.card:type_name -> lmos.agent.v1.AgentCard
@@ -734,32 +757,33 @@ var file_lmos_agent_v1_agent_service_proto_depIdxs = []int32{
 	9,  // 3: lmos.agent.v1.InvokeRequest.route_hint:type_name -> lmos.agent.v1.RouteHint
 	10, // 4: lmos.agent.v1.InvokeRequest.user:type_name -> lmos.agent.v1.User
 	4,  // 5: lmos.agent.v1.InvokeRequest.answer:type_name -> lmos.agent.v1.ClarificationAnswer
-	11, // 6: lmos.agent.v1.InvokeResponse.event:type_name -> lmos.agent.v1.AgentEvent
-	12, // 7: lmos.agent.v1.ConverseRequest.start:type_name -> lmos.agent.v1.SessionStart
-	13, // 8: lmos.agent.v1.ConverseRequest.audio:type_name -> lmos.agent.v1.Audio
-	14, // 9: lmos.agent.v1.ConverseRequest.user_text:type_name -> lmos.agent.v1.UserText
-	15, // 10: lmos.agent.v1.ConverseRequest.dtmf:type_name -> lmos.agent.v1.Dtmf
-	16, // 11: lmos.agent.v1.ConverseRequest.signal:type_name -> lmos.agent.v1.Signal
-	17, // 12: lmos.agent.v1.ConverseRequest.playback:type_name -> lmos.agent.v1.Playback
-	18, // 13: lmos.agent.v1.ConverseRequest.cancel:type_name -> lmos.agent.v1.Cancel
-	19, // 14: lmos.agent.v1.ConverseRequest.transfer_result:type_name -> lmos.agent.v1.TransferResult
-	20, // 15: lmos.agent.v1.ConverseRequest.tool_result:type_name -> lmos.agent.v1.ToolResult
-	21, // 16: lmos.agent.v1.ConverseRequest.update:type_name -> lmos.agent.v1.SessionUpdate
-	22, // 17: lmos.agent.v1.ConverseRequest.ping:type_name -> lmos.agent.v1.Ping
-	23, // 18: lmos.agent.v1.ConverseRequest.end:type_name -> lmos.agent.v1.SessionEnd
-	24, // 19: lmos.agent.v1.ConverseRequest.custom:type_name -> lmos.agent.v1.Custom
-	11, // 20: lmos.agent.v1.ConverseResponse.event:type_name -> lmos.agent.v1.AgentEvent
-	0,  // 21: lmos.agent.v1.AgentService.GetAgentCard:input_type -> lmos.agent.v1.GetAgentCardRequest
-	2,  // 22: lmos.agent.v1.AgentService.Invoke:input_type -> lmos.agent.v1.InvokeRequest
-	5,  // 23: lmos.agent.v1.AgentService.Converse:input_type -> lmos.agent.v1.ConverseRequest
-	1,  // 24: lmos.agent.v1.AgentService.GetAgentCard:output_type -> lmos.agent.v1.GetAgentCardResponse
-	3,  // 25: lmos.agent.v1.AgentService.Invoke:output_type -> lmos.agent.v1.InvokeResponse
-	6,  // 26: lmos.agent.v1.AgentService.Converse:output_type -> lmos.agent.v1.ConverseResponse
-	24, // [24:27] is the sub-list for method output_type
-	21, // [21:24] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	11, // 6: lmos.agent.v1.InvokeRequest.live:type_name -> lmos.agent.v1.LiveTurn
+	12, // 7: lmos.agent.v1.InvokeResponse.event:type_name -> lmos.agent.v1.AgentEvent
+	13, // 8: lmos.agent.v1.ConverseRequest.start:type_name -> lmos.agent.v1.SessionStart
+	14, // 9: lmos.agent.v1.ConverseRequest.audio:type_name -> lmos.agent.v1.Audio
+	15, // 10: lmos.agent.v1.ConverseRequest.user_text:type_name -> lmos.agent.v1.UserText
+	16, // 11: lmos.agent.v1.ConverseRequest.dtmf:type_name -> lmos.agent.v1.Dtmf
+	17, // 12: lmos.agent.v1.ConverseRequest.signal:type_name -> lmos.agent.v1.Signal
+	18, // 13: lmos.agent.v1.ConverseRequest.playback:type_name -> lmos.agent.v1.Playback
+	19, // 14: lmos.agent.v1.ConverseRequest.cancel:type_name -> lmos.agent.v1.Cancel
+	20, // 15: lmos.agent.v1.ConverseRequest.transfer_result:type_name -> lmos.agent.v1.TransferResult
+	21, // 16: lmos.agent.v1.ConverseRequest.tool_result:type_name -> lmos.agent.v1.ToolResult
+	22, // 17: lmos.agent.v1.ConverseRequest.update:type_name -> lmos.agent.v1.SessionUpdate
+	23, // 18: lmos.agent.v1.ConverseRequest.ping:type_name -> lmos.agent.v1.Ping
+	24, // 19: lmos.agent.v1.ConverseRequest.end:type_name -> lmos.agent.v1.SessionEnd
+	25, // 20: lmos.agent.v1.ConverseRequest.custom:type_name -> lmos.agent.v1.Custom
+	12, // 21: lmos.agent.v1.ConverseResponse.event:type_name -> lmos.agent.v1.AgentEvent
+	0,  // 22: lmos.agent.v1.AgentService.GetAgentCard:input_type -> lmos.agent.v1.GetAgentCardRequest
+	2,  // 23: lmos.agent.v1.AgentService.Invoke:input_type -> lmos.agent.v1.InvokeRequest
+	5,  // 24: lmos.agent.v1.AgentService.Converse:input_type -> lmos.agent.v1.ConverseRequest
+	1,  // 25: lmos.agent.v1.AgentService.GetAgentCard:output_type -> lmos.agent.v1.GetAgentCardResponse
+	3,  // 26: lmos.agent.v1.AgentService.Invoke:output_type -> lmos.agent.v1.InvokeResponse
+	6,  // 27: lmos.agent.v1.AgentService.Converse:output_type -> lmos.agent.v1.ConverseResponse
+	25, // [25:28] is the sub-list for method output_type
+	22, // [22:25] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_lmos_agent_v1_agent_service_proto_init() }

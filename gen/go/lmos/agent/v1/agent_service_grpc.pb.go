@@ -59,7 +59,8 @@ type AgentServiceClient interface {
 	// Runs one turn: a message in, a stream of events out.
 	Invoke(ctx context.Context, in *InvokeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[InvokeResponse], error)
 	// Holds a live session: many turns, with interruption, keypad input and playback reports.
-	// The first message is `start`. Half-close means "no more input", not hang-up.
+	// The first message is `start`. Half-close means "no more input", not hang-up: the running turn is finished, and
+	// `session_ended` comes. A stream that breaks without `end` can be taken up again with `start.resume_token`.
 	Converse(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConverseRequest, ConverseResponse], error)
 }
 
@@ -146,7 +147,8 @@ type AgentServiceServer interface {
 	// Runs one turn: a message in, a stream of events out.
 	Invoke(*InvokeRequest, grpc.ServerStreamingServer[InvokeResponse]) error
 	// Holds a live session: many turns, with interruption, keypad input and playback reports.
-	// The first message is `start`. Half-close means "no more input", not hang-up.
+	// The first message is `start`. Half-close means "no more input", not hang-up: the running turn is finished, and
+	// `session_ended` comes. A stream that breaks without `end` can be taken up again with `start.resume_token`.
 	Converse(grpc.BidiStreamingServer[ConverseRequest, ConverseResponse]) error
 	mustEmbedUnimplementedAgentServiceServer()
 }

@@ -1103,7 +1103,8 @@ type UserText struct {
 	SpeechEnd *durationpb.Duration `protobuf:"bytes,5,opt,name=speech_end,json=speechEnd,proto3" json:"speech_end,omitempty"`
 	// The turn that this text begins, made by the caller. Empty: the mesh makes one.
 	TurnId string `protobuf:"bytes,6,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
-	// Whether it holds what must never be logged, such as a card number.
+	// Whether it holds what must never be logged, such as a card number. Also taken as true while an `input_spec` that
+	// says so is in force.
 	Sensitive     bool `protobuf:"varint,7,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1197,8 +1198,10 @@ type Dtmf struct {
 	Complete bool `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
 	// Why it ended.
 	End DtmfEnd `protobuf:"varint,3,opt,name=end,proto3,enum=lmos.agent.v1.DtmfEnd" json:"end,omitempty"`
-	// Whether it must never be logged.
-	Sensitive     bool `protobuf:"varint,4,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	// Whether it must never be logged. Also taken as true while an `input_spec` that says so is in force.
+	Sensitive bool `protobuf:"varint,4,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	// The turn that complete keys begin, made by the caller. Empty: the mesh makes one.
+	TurnId        string `protobuf:"bytes,5,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1261,13 +1264,23 @@ func (x *Dtmf) GetSensitive() bool {
 	return false
 }
 
+func (x *Dtmf) GetTurnId() string {
+	if x != nil {
+		return x.TurnId
+	}
+	return ""
+}
+
 // Something happened at the edge.
 type Signal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What.
 	Kind SignalKind `protobuf:"varint,1,opt,name=kind,proto3,enum=lmos.agent.v1.SignalKind" json:"kind,omitempty"`
 	// The how-manieth time in a row, for `NO_INPUT` and `NO_MATCH`, from 1.
-	Count         int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Count int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// The turn that this begins, made by the caller: the agent is to say something about it. Empty: it begins none, because
+	// the edge sees to it by itself.
+	TurnId        string `protobuf:"bytes,3,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1316,18 +1329,26 @@ func (x *Signal) GetCount() int32 {
 	return 0
 }
 
-// What became of the playback of a prompt.
+func (x *Signal) GetTurnId() string {
+	if x != nil {
+		return x.TurnId
+	}
+	return ""
+}
+
+// What became of the playback of a prompt, or of all that a turn said.
 type Playback struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What became of it.
 	State PlaybackState `protobuf:"varint,1,opt,name=state,proto3,enum=lmos.agent.v1.PlaybackState" json:"state,omitempty"`
 	// The turn that it belongs to.
 	TurnId string `protobuf:"bytes,2,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
-	// The prompt.
+	// The prompt. Empty: all that the turn said.
 	PromptId string `protobuf:"bytes,3,opt,name=prompt_id,json=promptId,proto3" json:"prompt_id,omitempty"`
 	// How much was played.
 	Played *durationpb.Duration `protobuf:"bytes,4,opt,name=played,proto3" json:"played,omitempty"`
-	// The text that was heard.
+	// The text that was heard. With `PLAYBACK_STATE_INTERRUPTED` it is all that was heard of the turn, without fillers, and
+	// the history of the conversation keeps it in place of what was said.
 	HeardText     string `protobuf:"bytes,5,opt,name=heard_text,json=heardText,proto3" json:"heard_text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1398,16 +1419,18 @@ func (x *Playback) GetHeardText() string {
 	return ""
 }
 
-// Stop the running turn. Its `turn_done` is the acknowledgement; no output of it follows.
+// Stop the running turn. Its `turn_done` is the acknowledgement; no output of it follows. Of a turn that is over it only
+// tells what was heard.
 type Cancel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The turn to stop. Empty: the running one.
 	TurnId string `protobuf:"bytes,1,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
 	// Why.
 	Cause CancelCause `protobuf:"varint,2,opt,name=cause,proto3,enum=lmos.agent.v1.CancelCause" json:"cause,omitempty"`
-	// How much of the answer was played.
+	// How much of the answer was played. Zero: nothing of it was heard, and the history keeps none of it.
+	// Absent, without `heard_text`: not known, and the history keeps what was said so far.
 	Heard *durationpb.Duration `protobuf:"bytes,3,opt,name=heard,proto3" json:"heard,omitempty"`
-	// The text of the answer that was heard.
+	// The text of the answer that was heard, without fillers. The history keeps it in place of what was said.
 	HeardText     string `protobuf:"bytes,4,opt,name=heard_text,json=heardText,proto3" json:"heard_text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1471,13 +1494,16 @@ func (x *Cancel) GetHeardText() string {
 	return ""
 }
 
-// What became of a transfer. Unless it was connected, the session goes on.
+// What became of a transfer. Where it was connected, `session_ended` answers it; else the session goes on, and the agent
+// that wanted it is asked in a new turn what to do now.
 type TransferResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What became of it.
 	Outcome TransferOutcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=lmos.agent.v1.TransferOutcome" json:"outcome,omitempty"`
-	// More about it, for people.
-	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	// More about it, for people. At most 500 characters.
+	Detail string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	// The turn that a failed transfer begins, made by the caller. Empty: the mesh makes one.
+	TurnId        string `protobuf:"bytes,3,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1522,6 +1548,13 @@ func (x *TransferResult) GetOutcome() TransferOutcome {
 func (x *TransferResult) GetDetail() string {
 	if x != nil {
 		return x.Detail
+	}
+	return ""
+}
+
+func (x *TransferResult) GetTurnId() string {
+	if x != nil {
+		return x.TurnId
 	}
 	return ""
 }
@@ -1799,18 +1832,22 @@ type SessionReady struct {
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// The conversation.
 	ConversationId string `protobuf:"bytes,2,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
-	// With this token the session can be taken up again.
+	// With this token the session can be taken up again, for 30 seconds after its stream broke without an `end`.
 	ResumeToken string `protobuf:"bytes,3,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
-	// Whether a session was taken up again.
+	// Whether a session was taken up again. The number of this event is 0 then, and the events after
+	// `start.last_sequence` follow. False after a `start` with a token: the session is gone, and this is a new one of the
+	// same conversation.
 	Resumed bool `protobuf:"varint,4,opt,name=resumed,proto3" json:"resumed,omitempty"`
 	// The format of the audio that the caller is to send. Absent: text only.
 	InputAudio *AudioFormat `protobuf:"bytes,5,opt,name=input_audio,json=inputAudio,proto3" json:"input_audio,omitempty"`
 	// The format of the audio that the caller will get. Absent: text only.
 	OutputAudio *AudioFormat `protobuf:"bytes,6,opt,name=output_audio,json=outputAudio,proto3" json:"output_audio,omitempty"`
 	// Send a `ping` at least so often.
-	Keepalive     *durationpb.Duration `protobuf:"bytes,7,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Keepalive *durationpb.Duration `protobuf:"bytes,7,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
+	// Where the session was taken up again: the number of the last input that was taken. Send those after it again.
+	LastInputSequence int64 `protobuf:"varint,8,opt,name=last_input_sequence,json=lastInputSequence,proto3" json:"last_input_sequence,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *SessionReady) Reset() {
@@ -1890,6 +1927,13 @@ func (x *SessionReady) GetKeepalive() *durationpb.Duration {
 		return x.Keepalive
 	}
 	return nil
+}
+
+func (x *SessionReady) GetLastInputSequence() int64 {
+	if x != nil {
+		return x.LastInputSequence
+	}
+	return 0
 }
 
 // What the caller was understood to say, where the audio is recognised inside the mesh.
@@ -2588,7 +2632,8 @@ func (x *Pong) GetId() int64 {
 	return 0
 }
 
-// The server will close soon. Finish the turn, then reconnect with the token.
+// The server will close soon. It finishes the turn that runs, and then ends the stream without `session_ended`: reconnect
+// with the token. Its own number is 0, because it is about this stream and not part of the session.
 type GoAway struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The time that is left.
@@ -2643,7 +2688,7 @@ func (x *GoAway) GetResumeToken() string {
 	return ""
 }
 
-// The session is over.
+// The session is over. With a `turn_id` it is the wish of an agent: the edge plays what was said, and sends `end`.
 type SessionEnded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why.
@@ -2716,6 +2761,211 @@ func (x *SessionEnded) GetOutput() *structpb.Struct {
 	return nil
 }
 
+// What an agent is told of the live session that a turn belongs to. An agent that does not read it sees a turn like any
+// other, whose message is the text or the keys.
+type LiveTurn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifier of the session.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// The telephone call, where there is one.
+	Call *CallInfo `protobuf:"bytes,2,opt,name=call,proto3" json:"call,omitempty"`
+	// What the turn is about, where it is no text.
+	//
+	// Types that are valid to be assigned to Input:
+	//
+	//	*LiveTurn_Dtmf
+	//	*LiveTurn_Signal
+	//	*LiveTurn_TransferResult
+	Input isLiveTurn_Input `protobuf_oneof:"input"`
+	// What was heard of the answer of the turn before. Absent: not known.
+	Heard         *HeardAnswer `protobuf:"bytes,6,opt,name=heard,proto3" json:"heard,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveTurn) Reset() {
+	*x = LiveTurn{}
+	mi := &file_lmos_agent_v1_live_session_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveTurn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveTurn) ProtoMessage() {}
+
+func (x *LiveTurn) ProtoReflect() protoreflect.Message {
+	mi := &file_lmos_agent_v1_live_session_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveTurn.ProtoReflect.Descriptor instead.
+func (*LiveTurn) Descriptor() ([]byte, []int) {
+	return file_lmos_agent_v1_live_session_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *LiveTurn) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *LiveTurn) GetCall() *CallInfo {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+func (x *LiveTurn) GetInput() isLiveTurn_Input {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *LiveTurn) GetDtmf() *Dtmf {
+	if x != nil {
+		if x, ok := x.Input.(*LiveTurn_Dtmf); ok {
+			return x.Dtmf
+		}
+	}
+	return nil
+}
+
+func (x *LiveTurn) GetSignal() *Signal {
+	if x != nil {
+		if x, ok := x.Input.(*LiveTurn_Signal); ok {
+			return x.Signal
+		}
+	}
+	return nil
+}
+
+func (x *LiveTurn) GetTransferResult() *TransferResult {
+	if x != nil {
+		if x, ok := x.Input.(*LiveTurn_TransferResult); ok {
+			return x.TransferResult
+		}
+	}
+	return nil
+}
+
+func (x *LiveTurn) GetHeard() *HeardAnswer {
+	if x != nil {
+		return x.Heard
+	}
+	return nil
+}
+
+type isLiveTurn_Input interface {
+	isLiveTurn_Input()
+}
+
+type LiveTurn_Dtmf struct {
+	// The caller pressed keys; the message holds them as text.
+	Dtmf *Dtmf `protobuf:"bytes,3,opt,name=dtmf,proto3,oneof"`
+}
+
+type LiveTurn_Signal struct {
+	// Something happened at the edge; the message says it as data.
+	Signal *Signal `protobuf:"bytes,4,opt,name=signal,proto3,oneof"`
+}
+
+type LiveTurn_TransferResult struct {
+	// A transfer was not connected; the message says it as data.
+	TransferResult *TransferResult `protobuf:"bytes,5,opt,name=transfer_result,json=transferResult,proto3,oneof"`
+}
+
+func (*LiveTurn_Dtmf) isLiveTurn_Input() {}
+
+func (*LiveTurn_Signal) isLiveTurn_Input() {}
+
+func (*LiveTurn_TransferResult) isLiveTurn_Input() {}
+
+// What the caller heard of an answer.
+type HeardAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The turn.
+	TurnId string `protobuf:"bytes,1,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
+	// What was heard. Empty: nothing, or only its length is known.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// Whether it was cut short.
+	Interrupted bool `protobuf:"varint,3,opt,name=interrupted,proto3" json:"interrupted,omitempty"`
+	// How much of it was played. Absent: not known.
+	Played        *durationpb.Duration `protobuf:"bytes,4,opt,name=played,proto3" json:"played,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeardAnswer) Reset() {
+	*x = HeardAnswer{}
+	mi := &file_lmos_agent_v1_live_session_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeardAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeardAnswer) ProtoMessage() {}
+
+func (x *HeardAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_lmos_agent_v1_live_session_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeardAnswer.ProtoReflect.Descriptor instead.
+func (*HeardAnswer) Descriptor() ([]byte, []int) {
+	return file_lmos_agent_v1_live_session_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *HeardAnswer) GetTurnId() string {
+	if x != nil {
+		return x.TurnId
+	}
+	return ""
+}
+
+func (x *HeardAnswer) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *HeardAnswer) GetInterrupted() bool {
+	if x != nil {
+		return x.Interrupted
+	}
+	return false
+}
+
+func (x *HeardAnswer) GetPlayed() *durationpb.Duration {
+	if x != nil {
+		return x.Played
+	}
+	return nil
+}
+
 var File_lmos_agent_v1_live_session_proto protoreflect.FileDescriptor
 
 const file_lmos_agent_v1_live_session_proto_rawDesc = "" +
@@ -2767,15 +3017,17 @@ const file_lmos_agent_v1_live_session_proto_rawDesc = "" +
 	"speech_end\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tspeechEnd\x12\x17\n" +
 	"\aturn_id\x18\x06 \x01(\tR\x06turnId\x12\x1c\n" +
 	"\tsensitive\x18\a \x01(\bR\tsensitiveB\r\n" +
-	"\v_confidence\"\x82\x01\n" +
+	"\v_confidence\"\x9b\x01\n" +
 	"\x04Dtmf\x12\x16\n" +
 	"\x06digits\x18\x01 \x01(\tR\x06digits\x12\x1a\n" +
 	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12(\n" +
 	"\x03end\x18\x03 \x01(\x0e2\x16.lmos.agent.v1.DtmfEndR\x03end\x12\x1c\n" +
-	"\tsensitive\x18\x04 \x01(\bR\tsensitive\"M\n" +
+	"\tsensitive\x18\x04 \x01(\bR\tsensitive\x12\x17\n" +
+	"\aturn_id\x18\x05 \x01(\tR\x06turnId\"f\n" +
 	"\x06Signal\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.lmos.agent.v1.SignalKindR\x04kind\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x05R\x05count\"\xc6\x01\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\x12\x17\n" +
+	"\aturn_id\x18\x03 \x01(\tR\x06turnId\"\xc6\x01\n" +
 	"\bPlayback\x122\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1c.lmos.agent.v1.PlaybackStateR\x05state\x12\x17\n" +
 	"\aturn_id\x18\x02 \x01(\tR\x06turnId\x12\x1b\n" +
@@ -2788,10 +3040,11 @@ const file_lmos_agent_v1_live_session_proto_rawDesc = "" +
 	"\x05cause\x18\x02 \x01(\x0e2\x1a.lmos.agent.v1.CancelCauseR\x05cause\x12/\n" +
 	"\x05heard\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05heard\x12\x1d\n" +
 	"\n" +
-	"heard_text\x18\x04 \x01(\tR\theardText\"b\n" +
+	"heard_text\x18\x04 \x01(\tR\theardText\"{\n" +
 	"\x0eTransferResult\x128\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1e.lmos.agent.v1.TransferOutcomeR\aoutcome\x12\x16\n" +
-	"\x06detail\x18\x02 \x01(\tR\x06detail\"c\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x17\n" +
+	"\aturn_id\x18\x03 \x01(\tR\x06turnId\"c\n" +
 	"\n" +
 	"ToolResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
@@ -2810,7 +3063,7 @@ const file_lmos_agent_v1_live_session_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\x0e2\x18.lmos.agent.v1.EndReasonR\x06reason\"O\n" +
 	"\x06Custom\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
-	"\apayload\x18\x02 \x01(\v2\x17.google.protobuf.StructR\apayload\"\xc8\x02\n" +
+	"\apayload\x18\x02 \x01(\v2\x17.google.protobuf.StructR\apayload\"\xf8\x02\n" +
 	"\fSessionReady\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12'\n" +
@@ -2820,7 +3073,8 @@ const file_lmos_agent_v1_live_session_proto_rawDesc = "" +
 	"\vinput_audio\x18\x05 \x01(\v2\x1a.lmos.agent.v1.AudioFormatR\n" +
 	"inputAudio\x12=\n" +
 	"\foutput_audio\x18\x06 \x01(\v2\x1a.lmos.agent.v1.AudioFormatR\voutputAudio\x127\n" +
-	"\tkeepalive\x18\a \x01(\v2\x19.google.protobuf.DurationR\tkeepalive\"\x87\x01\n" +
+	"\tkeepalive\x18\a \x01(\v2\x19.google.protobuf.DurationR\tkeepalive\x12.\n" +
+	"\x13last_input_sequence\x18\b \x01(\x03R\x11lastInputSequence\"\x87\x01\n" +
 	"\n" +
 	"Transcript\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x19\n" +
@@ -2884,7 +3138,21 @@ const file_lmos_agent_v1_live_session_proto_rawDesc = "" +
 	"\x0eafter_playback\x18\x02 \x01(\bH\x00R\rafterPlayback\x88\x01\x01\x12\x18\n" +
 	"\asummary\x18\x03 \x01(\tR\asummary\x12/\n" +
 	"\x06output\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x06outputB\x11\n" +
-	"\x0f_after_playback*h\n" +
+	"\x0f_after_playback\"\xb7\x02\n" +
+	"\bLiveTurn\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12+\n" +
+	"\x04call\x18\x02 \x01(\v2\x17.lmos.agent.v1.CallInfoR\x04call\x12)\n" +
+	"\x04dtmf\x18\x03 \x01(\v2\x13.lmos.agent.v1.DtmfH\x00R\x04dtmf\x12/\n" +
+	"\x06signal\x18\x04 \x01(\v2\x15.lmos.agent.v1.SignalH\x00R\x06signal\x12H\n" +
+	"\x0ftransfer_result\x18\x05 \x01(\v2\x1d.lmos.agent.v1.TransferResultH\x00R\x0etransferResult\x120\n" +
+	"\x05heard\x18\x06 \x01(\v2\x1a.lmos.agent.v1.HeardAnswerR\x05heardB\a\n" +
+	"\x05input\"\x8f\x01\n" +
+	"\vHeardAnswer\x12\x17\n" +
+	"\aturn_id\x18\x01 \x01(\tR\x06turnId\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12 \n" +
+	"\vinterrupted\x18\x03 \x01(\bR\vinterrupted\x121\n" +
+	"\x06played\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06played*h\n" +
 	"\rCallDirection\x12\x1e\n" +
 	"\x1aCALL_DIRECTION_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16CALL_DIRECTION_INBOUND\x10\x01\x12\x1b\n" +
@@ -2973,7 +3241,7 @@ func file_lmos_agent_v1_live_session_proto_rawDescGZIP() []byte {
 }
 
 var file_lmos_agent_v1_live_session_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_lmos_agent_v1_live_session_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_lmos_agent_v1_live_session_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_lmos_agent_v1_live_session_proto_goTypes = []any{
 	(CallDirection)(0),          // 0: lmos.agent.v1.CallDirection
 	(AudioEncoding)(0),          // 1: lmos.agent.v1.AudioEncoding
@@ -3014,55 +3282,63 @@ var file_lmos_agent_v1_live_session_proto_goTypes = []any{
 	(*Pong)(nil),                // 36: lmos.agent.v1.Pong
 	(*GoAway)(nil),              // 37: lmos.agent.v1.GoAway
 	(*SessionEnded)(nil),        // 38: lmos.agent.v1.SessionEnded
-	nil,                         // 39: lmos.agent.v1.SessionStart.VariablesEntry
-	nil,                         // 40: lmos.agent.v1.CallInfo.SipHeadersEntry
-	nil,                         // 41: lmos.agent.v1.SessionUpdate.VariablesEntry
-	(*durationpb.Duration)(nil), // 42: google.protobuf.Duration
-	(*structpb.Struct)(nil),     // 43: google.protobuf.Struct
+	(*LiveTurn)(nil),            // 39: lmos.agent.v1.LiveTurn
+	(*HeardAnswer)(nil),         // 40: lmos.agent.v1.HeardAnswer
+	nil,                         // 41: lmos.agent.v1.SessionStart.VariablesEntry
+	nil,                         // 42: lmos.agent.v1.CallInfo.SipHeadersEntry
+	nil,                         // 43: lmos.agent.v1.SessionUpdate.VariablesEntry
+	(*durationpb.Duration)(nil), // 44: google.protobuf.Duration
+	(*structpb.Struct)(nil),     // 45: google.protobuf.Struct
 }
 var file_lmos_agent_v1_live_session_proto_depIdxs = []int32{
 	13, // 0: lmos.agent.v1.SessionStart.call:type_name -> lmos.agent.v1.CallInfo
 	14, // 1: lmos.agent.v1.SessionStart.input_audio:type_name -> lmos.agent.v1.AudioFormat
 	14, // 2: lmos.agent.v1.SessionStart.output_audio:type_name -> lmos.agent.v1.AudioFormat
-	39, // 3: lmos.agent.v1.SessionStart.variables:type_name -> lmos.agent.v1.SessionStart.VariablesEntry
+	41, // 3: lmos.agent.v1.SessionStart.variables:type_name -> lmos.agent.v1.SessionStart.VariablesEntry
 	0,  // 4: lmos.agent.v1.CallInfo.direction:type_name -> lmos.agent.v1.CallDirection
-	40, // 5: lmos.agent.v1.CallInfo.sip_headers:type_name -> lmos.agent.v1.CallInfo.SipHeadersEntry
+	42, // 5: lmos.agent.v1.CallInfo.sip_headers:type_name -> lmos.agent.v1.CallInfo.SipHeadersEntry
 	1,  // 6: lmos.agent.v1.AudioFormat.encoding:type_name -> lmos.agent.v1.AudioEncoding
-	42, // 7: lmos.agent.v1.Audio.offset:type_name -> google.protobuf.Duration
-	42, // 8: lmos.agent.v1.UserText.speech_end:type_name -> google.protobuf.Duration
+	44, // 7: lmos.agent.v1.Audio.offset:type_name -> google.protobuf.Duration
+	44, // 8: lmos.agent.v1.UserText.speech_end:type_name -> google.protobuf.Duration
 	2,  // 9: lmos.agent.v1.Dtmf.end:type_name -> lmos.agent.v1.DtmfEnd
 	3,  // 10: lmos.agent.v1.Signal.kind:type_name -> lmos.agent.v1.SignalKind
 	4,  // 11: lmos.agent.v1.Playback.state:type_name -> lmos.agent.v1.PlaybackState
-	42, // 12: lmos.agent.v1.Playback.played:type_name -> google.protobuf.Duration
+	44, // 12: lmos.agent.v1.Playback.played:type_name -> google.protobuf.Duration
 	5,  // 13: lmos.agent.v1.Cancel.cause:type_name -> lmos.agent.v1.CancelCause
-	42, // 14: lmos.agent.v1.Cancel.heard:type_name -> google.protobuf.Duration
+	44, // 14: lmos.agent.v1.Cancel.heard:type_name -> google.protobuf.Duration
 	6,  // 15: lmos.agent.v1.TransferResult.outcome:type_name -> lmos.agent.v1.TransferOutcome
-	43, // 16: lmos.agent.v1.ToolResult.result:type_name -> google.protobuf.Struct
-	41, // 17: lmos.agent.v1.SessionUpdate.variables:type_name -> lmos.agent.v1.SessionUpdate.VariablesEntry
+	45, // 16: lmos.agent.v1.ToolResult.result:type_name -> google.protobuf.Struct
+	43, // 17: lmos.agent.v1.SessionUpdate.variables:type_name -> lmos.agent.v1.SessionUpdate.VariablesEntry
 	7,  // 18: lmos.agent.v1.SessionEnd.reason:type_name -> lmos.agent.v1.EndReason
-	43, // 19: lmos.agent.v1.Custom.payload:type_name -> google.protobuf.Struct
+	45, // 19: lmos.agent.v1.Custom.payload:type_name -> google.protobuf.Struct
 	14, // 20: lmos.agent.v1.SessionReady.input_audio:type_name -> lmos.agent.v1.AudioFormat
 	14, // 21: lmos.agent.v1.SessionReady.output_audio:type_name -> lmos.agent.v1.AudioFormat
-	42, // 22: lmos.agent.v1.SessionReady.keepalive:type_name -> google.protobuf.Duration
+	44, // 22: lmos.agent.v1.SessionReady.keepalive:type_name -> google.protobuf.Duration
 	8,  // 23: lmos.agent.v1.Boundary.kind:type_name -> lmos.agent.v1.BoundaryKind
 	9,  // 24: lmos.agent.v1.Prompt.kind:type_name -> lmos.agent.v1.PromptKind
 	10, // 25: lmos.agent.v1.InputSpec.mode:type_name -> lmos.agent.v1.InputMode
-	42, // 26: lmos.agent.v1.InputSpec.no_input_timeout:type_name -> google.protobuf.Duration
-	42, // 27: lmos.agent.v1.InputSpec.complete_silence:type_name -> google.protobuf.Duration
-	42, // 28: lmos.agent.v1.InputSpec.incomplete_silence:type_name -> google.protobuf.Duration
-	42, // 29: lmos.agent.v1.InputSpec.max_speech:type_name -> google.protobuf.Duration
+	44, // 26: lmos.agent.v1.InputSpec.no_input_timeout:type_name -> google.protobuf.Duration
+	44, // 27: lmos.agent.v1.InputSpec.complete_silence:type_name -> google.protobuf.Duration
+	44, // 28: lmos.agent.v1.InputSpec.incomplete_silence:type_name -> google.protobuf.Duration
+	44, // 29: lmos.agent.v1.InputSpec.max_speech:type_name -> google.protobuf.Duration
 	32, // 30: lmos.agent.v1.InputSpec.dtmf:type_name -> lmos.agent.v1.DtmfSpec
-	42, // 31: lmos.agent.v1.DtmfSpec.inter_digit_timeout:type_name -> google.protobuf.Duration
+	44, // 31: lmos.agent.v1.DtmfSpec.inter_digit_timeout:type_name -> google.protobuf.Duration
 	11, // 32: lmos.agent.v1.Transfer.kind:type_name -> lmos.agent.v1.TransferKind
-	43, // 33: lmos.agent.v1.Transfer.context:type_name -> google.protobuf.Struct
-	42, // 34: lmos.agent.v1.GoAway.time_left:type_name -> google.protobuf.Duration
+	45, // 33: lmos.agent.v1.Transfer.context:type_name -> google.protobuf.Struct
+	44, // 34: lmos.agent.v1.GoAway.time_left:type_name -> google.protobuf.Duration
 	7,  // 35: lmos.agent.v1.SessionEnded.reason:type_name -> lmos.agent.v1.EndReason
-	43, // 36: lmos.agent.v1.SessionEnded.output:type_name -> google.protobuf.Struct
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	45, // 36: lmos.agent.v1.SessionEnded.output:type_name -> google.protobuf.Struct
+	13, // 37: lmos.agent.v1.LiveTurn.call:type_name -> lmos.agent.v1.CallInfo
+	17, // 38: lmos.agent.v1.LiveTurn.dtmf:type_name -> lmos.agent.v1.Dtmf
+	18, // 39: lmos.agent.v1.LiveTurn.signal:type_name -> lmos.agent.v1.Signal
+	21, // 40: lmos.agent.v1.LiveTurn.transfer_result:type_name -> lmos.agent.v1.TransferResult
+	40, // 41: lmos.agent.v1.LiveTurn.heard:type_name -> lmos.agent.v1.HeardAnswer
+	44, // 42: lmos.agent.v1.HeardAnswer.played:type_name -> google.protobuf.Duration
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_lmos_agent_v1_live_session_proto_init() }
@@ -3080,13 +3356,18 @@ func file_lmos_agent_v1_live_session_proto_init() {
 	}
 	file_lmos_agent_v1_live_session_proto_msgTypes[21].OneofWrappers = []any{}
 	file_lmos_agent_v1_live_session_proto_msgTypes[26].OneofWrappers = []any{}
+	file_lmos_agent_v1_live_session_proto_msgTypes[27].OneofWrappers = []any{
+		(*LiveTurn_Dtmf)(nil),
+		(*LiveTurn_Signal)(nil),
+		(*LiveTurn_TransferResult)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lmos_agent_v1_live_session_proto_rawDesc), len(file_lmos_agent_v1_live_session_proto_rawDesc)),
 			NumEnums:      12,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

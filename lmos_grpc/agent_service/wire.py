@@ -36,6 +36,12 @@ def input_from_wire(request: pb.ConverseRequest) -> SessionInput | None:
         case "user_text":
             said = request.user_text
             return Say(said.text, said.turn_id, said.locale) if said.is_final else None
+        case "dtmf":
+            keys = request.dtmf
+            return Say(keys.digits, keys.turn_id) if keys.complete else None
+        case "signal" | "playback" | "transfer_result":
+            # What happened at the edge is told for the record; nothing in the mesh acts on it yet.
+            return None
         case "cancel":
             return CancelTurn(request.cancel.turn_id)
         case "ping":

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from lmos_grpc.domain.live_session import InputSpec, Prompt, Recording, SessionEnded, SessionReady, Transfer
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
@@ -184,6 +186,12 @@ EventBody = (
     | Usage
     | Failure
     | TurnDone
+    | SessionReady
+    | Prompt
+    | InputSpec
+    | Transfer
+    | Recording
+    | SessionEnded
     | Unread
 )
 

@@ -17,6 +17,7 @@ from lmos_grpc.domain.event import (
     Unread,
     Usage,
 )
+from lmos_grpc.domain.live_session import InputSpec, Prompt, Recording, SessionEnded, Transfer
 from lmos_grpc.domain.turn import Message, Role, TextPart
 from lmos_grpc.errors import InvalidConfigurationError
 
@@ -46,8 +47,12 @@ class Answering:
         match item:
             case str(text) | TextDelta(text):
                 await self._say(text)
-            case Status() | ToolCall() | Unread():
+            case Status() | ToolCall() | InputSpec() | Prompt() | Recording() | Unread():
                 await self.emit(item, self.source)
+            case Transfer():
+                return await self._end_with(item, Outcome.TRANSFERRED)
+            case SessionEnded():
+                return await self._end_with(item, Outcome.SESSION_ENDED)
             case MessageDone():
                 self._pieces.clear()
                 await self.emit(item, self.source)
@@ -83,7 +88,7 @@ class Answering:
             self.on_text()
             await self.emit(TextDelta(text), self.source)
 
-    async def _end_with(self, last: Clarification | Handover, outcome: Outcome) -> Outcome:
+    async def _end_with(self, last: Clarification | Handover | Transfer | SessionEnded, outcome: Outcome) -> Outcome:
         await self._finish_message()
         await self.emit(last, self.source)
         return outcome

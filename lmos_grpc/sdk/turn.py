@@ -16,6 +16,15 @@ from lmos_grpc.domain.event import (
     ToolCallState,
     Usage,
 )
+from lmos_grpc.domain.live_session import (
+    DtmfSpec,
+    EndReason,
+    InputMode,
+    InputSpec,
+    SessionEnded,
+    Transfer,
+    TransferKind,
+)
 from lmos_grpc.domain.turn import Message, RouteHint, Strategy, StrategyKind, TurnRequest
 from lmos_grpc.errors import InvalidConfigurationError, ModelNotConfiguredError
 from lmos_grpc.rpc import child_timeout
@@ -136,6 +145,35 @@ class Turn:
         Yielding it ends the turn. The agent has to be declared with `may_hand_over=True`.
         """
         return Handover(agent, capability, reason, summary)
+
+    def ask_digits(
+        self, *, length: int = 0, terminator: str = "#", sensitive: bool = False, timeout: timedelta | None = None
+    ) -> InputSpec:
+        """What an edge with a keypad is to expect next: so many keys, or keys up to the terminator.
+
+        Yield it before the question. Sensitive keys are kept out of logs and recordings; `timeout` is the longest
+        time between two keys, and None leaves it to the edge.
+        """
+        return InputSpec(
+            mode=InputMode.DTMF,
+            dtmf=DtmfSpec(length, terminator, timeout),
+            sensitive=sensitive,
+        )
+
+    def expect_speech(self, *, hints: Sequence[str] = ()) -> InputSpec:
+        """What an edge is to expect next where it was digits before: speech or keys, likely one of the hints."""
+        return InputSpec(mode=InputMode.ANY, hints=tuple(hints))
+
+    def transfer(self, target: str, *, summary: str = "", queue: bool = False) -> Transfer:
+        """The wish that the call goes to a number, a SIP URI or a queue, once what was said before is played in full.
+
+        Yielding it ends the turn. Without a call, as in a chat, it only tells the caller so.
+        """
+        return Transfer(target, TransferKind.QUEUE if queue else TransferKind.BLIND, summary=summary)
+
+    def hang_up(self, *, summary: str = "") -> SessionEnded:
+        """The wish that the call ends once what was said before is played in full. Yielding it ends the turn."""
+        return SessionEnded(EndReason.DONE, summary=summary)
 
     def tool_call(
         self,

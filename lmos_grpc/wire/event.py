@@ -27,9 +27,11 @@ from lmos_grpc.domain.event import (
     Unread,
     Usage,
 )
+from lmos_grpc.domain.live_session import InputSpec, Prompt, Recording, SessionEnded, SessionReady, Transfer
 from lmos_grpc.domain.turn import Role
 from lmos_grpc.wire.decision import decision_from_wire, decision_to_wire
 from lmos_grpc.wire.failure import failure_from_wire, failure_to_wire
+from lmos_grpc.wire.live_session import LIVE_READERS, write_live_body
 from lmos_grpc.wire.time import duration_of, to_duration
 from lmos_grpc.wire.turn import message_from_wire, message_to_wire, struct_of
 
@@ -107,6 +109,8 @@ def write_body(body: EventBody, message: pb.AgentEvent) -> None:
             if not isinstance(payload, pb.AgentEvent):
                 raise TypeError(f"cannot write {payload!r} as an event")
             message.MergeFrom(payload)
+        case SessionReady() | Prompt() | InputSpec() | Transfer() | Recording() | SessionEnded():
+            write_live_body(body, message)
         case _:
             _write_rest(body, message)
 
@@ -231,4 +235,5 @@ _READERS: dict[str, Callable[[Any], EventBody]] = {  # Any: each reader takes th
     "usage": _usage_from_wire,
     "error": lambda member: Failure(failure_from_wire(member)),
     "turn_done": _turn_done_from_wire,
+    **LIVE_READERS,
 }

@@ -160,8 +160,8 @@ async def test_a_refused_turn_is_told_in_band_and_the_session_goes_on() -> None:
 
 async def test_input_of_an_unsupported_kind_is_told_in_band() -> None:
     async with session_with(ScriptedAgent(echo)) as session:
-        await session.say(dtmf=live_pb.Dtmf(digits="1"))
-        assert "dtmf" in (await session.hear()).error.message
+        await session.say(audio=live_pb.Audio(content=b"1"))
+        assert "audio" in (await session.hear()).error.message
 
 
 @pytest.mark.parametrize("first", [{"ping": live_pb.Ping(id=1)}, {"end": live_pb.SessionEnd()}])

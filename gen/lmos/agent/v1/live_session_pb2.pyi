@@ -640,6 +640,7 @@ class Dtmf(google.protobuf.message.Message):
     COMPLETE_FIELD_NUMBER: builtins.int
     END_FIELD_NUMBER: builtins.int
     SENSITIVE_FIELD_NUMBER: builtins.int
+    TURN_ID_FIELD_NUMBER: builtins.int
     digits: builtins.str
     """The keys: 0 to 9, *, #, A to D."""
     complete: builtins.bool
@@ -648,6 +649,8 @@ class Dtmf(google.protobuf.message.Message):
     """Why it ended."""
     sensitive: builtins.bool
     """Whether it must never be logged."""
+    turn_id: builtins.str
+    """The turn that complete keys begin, made by the caller. Empty: the mesh makes one."""
     def __init__(
         self,
         *,
@@ -655,8 +658,9 @@ class Dtmf(google.protobuf.message.Message):
         complete: builtins.bool = ...,
         end: global___DtmfEnd.ValueType = ...,
         sensitive: builtins.bool = ...,
+        turn_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["complete", b"complete", "digits", b"digits", "end", b"end", "sensitive", b"sensitive"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["complete", b"complete", "digits", b"digits", "end", b"end", "sensitive", b"sensitive", "turn_id", b"turn_id"]) -> None: ...
 
 global___Dtmf = Dtmf
 

@@ -1198,7 +1198,9 @@ type Dtmf struct {
 	// Why it ended.
 	End DtmfEnd `protobuf:"varint,3,opt,name=end,proto3,enum=lmos.agent.v1.DtmfEnd" json:"end,omitempty"`
 	// Whether it must never be logged.
-	Sensitive     bool `protobuf:"varint,4,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	Sensitive bool `protobuf:"varint,4,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	// The turn that complete keys begin, made by the caller. Empty: the mesh makes one.
+	TurnId        string `protobuf:"bytes,5,opt,name=turn_id,json=turnId,proto3" json:"turn_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1259,6 +1261,13 @@ func (x *Dtmf) GetSensitive() bool {
 		return x.Sensitive
 	}
 	return false
+}
+
+func (x *Dtmf) GetTurnId() string {
+	if x != nil {
+		return x.TurnId
+	}
+	return ""
 }
 
 // Something happened at the edge.
@@ -2767,12 +2776,13 @@ const file_lmos_agent_v1_live_session_proto_rawDesc = "" +
 	"speech_end\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tspeechEnd\x12\x17\n" +
 	"\aturn_id\x18\x06 \x01(\tR\x06turnId\x12\x1c\n" +
 	"\tsensitive\x18\a \x01(\bR\tsensitiveB\r\n" +
-	"\v_confidence\"\x82\x01\n" +
+	"\v_confidence\"\x9b\x01\n" +
 	"\x04Dtmf\x12\x16\n" +
 	"\x06digits\x18\x01 \x01(\tR\x06digits\x12\x1a\n" +
 	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12(\n" +
 	"\x03end\x18\x03 \x01(\x0e2\x16.lmos.agent.v1.DtmfEndR\x03end\x12\x1c\n" +
-	"\tsensitive\x18\x04 \x01(\bR\tsensitive\"M\n" +
+	"\tsensitive\x18\x04 \x01(\bR\tsensitive\x12\x17\n" +
+	"\aturn_id\x18\x05 \x01(\tR\x06turnId\"M\n" +
 	"\x06Signal\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.lmos.agent.v1.SignalKindR\x04kind\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x05R\x05count\"\xc6\x01\n" +

@@ -55,7 +55,7 @@ class _Handlers(AgentServiceServicer):
         self, requests: AsyncIterator[pb.ConverseRequest], context: Context
     ) -> None:
         async def send(sequence: int, turn_id: str, event: AgentEvent | SessionAnswer) -> None:
-            await context.write(session_event_to_wire(sequence, turn_id, event))
+            await write(context, session_event_to_wire(sequence, turn_id, event))
 
         said = context_from_metadata(context.invocation_metadata())
         await LiveSession(self._executor, said, self._max_turn_time, send).run(_inputs(requests))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lmos_grpc.agent_service.session_input import SessionAnswer, SessionInput
 
 
-def input_from_wire(request: pb.ConverseRequest) -> SessionInput | None:
+def input_from_wire(request: pb.ConverseRequest) -> SessionInput | None:  # noqa: PLR0911 # one for each kind of input
     """The input; None where there is nothing to do, such as for text that is not final."""
     kind = request.WhichOneof("input")
     match kind:
@@ -36,10 +36,9 @@ def input_from_wire(request: pb.ConverseRequest) -> SessionInput | None:
         case "user_text":
             said = request.user_text
             return Say(said.text, said.turn_id, said.locale) if said.is_final else None
-        case "dtmf":
-            keys = request.dtmf
-            return Say(keys.digits, keys.turn_id) if keys.complete else None
-        case "signal" | "playback" | "transfer_result":
+        case "dtmf" if request.dtmf.complete:
+            return Say(request.dtmf.digits, request.dtmf.turn_id)
+        case "dtmf" | "signal" | "playback" | "transfer_result":
             # What happened at the edge is told for the record; nothing in the mesh acts on it yet.
             return None
         case "cancel":

@@ -205,15 +205,7 @@ class SessionEnd:
 
 
 SessionInput = (
-    SessionStart
-    | UserText
-    | KeysPressed
-    | Signal
-    | PlaybackReport
-    | CancelRequest
-    | TransferResult
-    | Ping
-    | SessionEnd
+    SessionStart | UserText | KeysPressed | Signal | PlaybackReport | CancelRequest | TransferResult | Ping | SessionEnd
 )
 
 

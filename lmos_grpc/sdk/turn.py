@@ -149,13 +149,13 @@ class Turn:
     def ask_digits(
         self, *, length: int = 0, terminator: str = "#", sensitive: bool = False, timeout: timedelta | None = None
     ) -> InputSpec:
-        """What an edge with a keypad is to expect next: so many keys, or keys up to the terminator.
+        """What an edge with a keypad is to expect next: so many keys, or keys up to the terminator. Speech counts too.
 
         Yield it before the question. Sensitive keys are kept out of logs and recordings; `timeout` is the longest
         time between two keys, and None leaves it to the edge.
         """
         return InputSpec(
-            mode=InputMode.DTMF,
+            mode=InputMode.ANY,
             dtmf=DtmfSpec(length, terminator, timeout),
             sensitive=sensitive,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lmos.agent.v1 import agent_event_pb2 as event_pb
 from lmos.agent.v1 import agent_service_pb2 as service_pb
 from lmos.agent.v1 import live_session_pb2 as pb
 
@@ -35,6 +34,8 @@ from lmos_grpc.wire.time import duration_of, to_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import Enum
+
+    from lmos.agent.v1 import agent_event_pb2 as event_pb
 
     from lmos_grpc.domain.live_session import LiveBody, SessionInput
 

@@ -43,7 +43,7 @@ class Frame:
 
 @dataclass(slots=True)
 class FrameReader:
-    """Takes bytes as they come and gives whole frames. What it holds is never more than one frame and what came last."""
+    """Takes bytes as they come and gives whole frames. It never holds more than one frame and what came last."""
 
     _rest: bytearray = field(default_factory=bytearray)
 

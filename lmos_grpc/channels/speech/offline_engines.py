@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_FRAME = 320
 _PACKAGES = {"pocketsphinx": "pocketsphinx", "py_nanotts": "py-nanotts", "webrtcvad": "webrtcvad-wheels"}
 
 
@@ -76,9 +77,22 @@ class SphinxRecogniser:
         del locale
         from lmos_grpc.channels.speech import speech_worker  # noqa: PLC0415 # needs an extra to be installed
 
-        phrases = tuple(dict.fromkeys((*self._phrases, *hints)))
+        phrases = tuple(dict.fromkeys((*hints, *self._phrases)))
         text, whole = await self._processes.run(speech_worker.recognise, pcm, phrases)
         return Heard(text, complete=True) if whole else Heard()
+
+    async def listen_for(self, phrases: Sequence[str]) -> None:
+        """Knows these phrases from now on; returns when its process has built the grammar.
+
+        Raises:
+            ModelUnavailableError: the engine failed.
+        """
+        if (wanted := tuple(phrases)) == self._phrases:
+            return
+        from lmos_grpc.channels.speech import speech_worker  # noqa: PLC0415 # needs an extra to be installed
+
+        await self._processes.run(speech_worker.recognise, bytes(_FRAME), wanted)
+        self._phrases = wanted
 
 
 class PicoSynthesiser:
@@ -108,9 +122,8 @@ async def offline_engines(
 
     listening, speaking = SpeechProcesses(processes), SpeechProcesses(processes)
     try:
-        recogniser = SphinxRecogniser(listening, phrases)
-        warm = recogniser.recognise(bytes(320), locale="", hints=())
-        await asyncio.gather(warm, speaking.run(speech_worker.be_ready))
+        recogniser = SphinxRecogniser(listening, ())
+        await asyncio.gather(recogniser.listen_for(phrases), speaking.run(speech_worker.be_ready))
         yield recogniser, PicoSynthesiser(speaking)
     finally:
         listening.close()

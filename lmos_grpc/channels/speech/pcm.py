@@ -26,7 +26,8 @@ def resampled(pcm: bytes, rate: int, to_rate: int) -> bytes:
     count = int(samples.size * to_rate / rate)
     at = np.arange(count) * (rate / to_rate)
     changed = np.interp(at, np.arange(samples.size), samples)
-    return np.clip(changed, -_FULL_SCALE, _FULL_SCALE).astype(np.int16).tobytes()
+    clipped: bytes = np.clip(changed, -_FULL_SCALE, _FULL_SCALE).astype(np.int16).tobytes()
+    return clipped
 
 
 @cache
@@ -35,7 +36,8 @@ def _low_pass(rate: int, to_rate: int) -> np.ndarray[tuple[int], np.dtype[np.flo
     half = int(_HALF_WIDTH / (2 * cutoff))
     at = np.arange(-half, half + 1)
     taps = 2 * cutoff * np.sinc(2 * cutoff * at) * np.hamming(at.size)
-    return (taps / taps.sum()).astype(np.float32)
+    normed: np.ndarray[tuple[int], np.dtype[np.float32]] = (taps / taps.sum()).astype(np.float32)
+    return normed
 
 
 def level(pcm: bytes) -> float:

@@ -15,7 +15,7 @@ def words_of(phrase: str) -> tuple[str, ...]:
     """The words as they are spoken, in lower case; none where the phrase holds figures, which are read in many ways."""
     if any(char.isdigit() for char in phrase):
         return ()
-    return tuple(_WORD.findall(phrase.lower().replace("’", "'")))
+    return tuple(_WORD.findall(phrase.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")))
 
 
 def speakable(phrases: Iterable[str], knows: Callable[[str], bool]) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from contextlib import suppress
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,11 @@ _ENGINE_RATE = 16_000  # of both engines
 _LEAD = bytes(3_200)  # a decoder of speech wants to hear the line before and after it
 _VOICES = {"en": "en-GB", "de": "de-DE", "es": "es-ES", "fr": "fr-FR", "it": "it-IT", "en-us": "en-US"}
 _GRAMMARS = 16
+_AUDIBLE = 200
+_BEFORE_SOUND = SAMPLE_RATE // 100
+_AFTER_SOUND = SAMPLE_RATE // 5
+_M_PERTURB = -6  # mallopt(3)
+_CLEARED = 255
 
 
 def be_ready() -> int:
@@ -57,18 +64,21 @@ def _voice_of(locale: str) -> str:
 
 
 def _trimmed(pcm: bytes) -> bytes:
-    """Without the silence before the first sound, which a caller would hear as hesitation."""
+    """Without most of the silence around it, which a caller would hear as hesitation."""
     samples = np.frombuffer(pcm, np.int16)
     loud = np.flatnonzero(np.abs(samples) > _AUDIBLE)
-    return samples[max(0, loud[0] - _BEFORE_SOUND) :].tobytes() if loud.size else pcm
-
-
-_AUDIBLE = 200
-_BEFORE_SOUND = 80
+    if not loud.size:
+        return pcm
+    kept: bytes = samples[max(0, loud[0] - _BEFORE_SOUND) : loud[-1] + _AFTER_SOUND].tobytes()
+    return kept
 
 
 @cache
 def _voice() -> NanoTTS:
+    # Pico reads memory that nobody has written, and makes shorter or longer pauses of what it finds there.
+    # Memory that the C library clears as it gives it makes one text one speech.
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_PERTURB, _CLEARED)
     return NanoTTS()
 
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.channels.voice.clauses import ClauseSplitter
 from lmos_grpc.channels.voice.mouth import Clause
-from lmos_grpc.domain.event import AgentEvent, Clarification, MessageDone, Outcome, Source, TextDelta, TurnDone
+from lmos_grpc.domain.event import Clarification, MessageDone, TextDelta, TurnDone
 from lmos_grpc.domain.live_session import Prompt, SessionEnded, Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lmos_grpc.domain.event import AgentEvent, Outcome, Source
 
 
 @dataclass(slots=True)

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st no nr e.g i.e etc vs approx ca bzw z.b d.h u.a evtl ggf inkl str tel".split()
+    ["mr", "mrs", "ms", "dr", "prof", "st", "no", "nr", "e.g", "i.e", "etc", "vs", "approx", "ca", "bzw", "z.b", "d.h"]
 )
 # Closing marks may follow; the blank after it tells that the piece is whole.
-_SENTENCE = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n+")
-_CLAUSE = re.compile(r"[,;:–—](?=\s)")
+_SENTENCE = re.compile(r"[.!?…]+[\"'”\u2019)\]]*(?=\s)|\n+")
+_CLAUSE = re.compile(r"[,;:\u2013—](?=\s)")
 _FIRST_CLAUSE_WORDS = 3
 _FIRST_WORDS = 12
 _LONGEST = 320
@@ -39,12 +39,16 @@ class ClauseSplitter:
         return rest
 
     def _cut(self) -> int:
+        cuts = [self._sentence(), 0 if self._spoke else self._first_clause()]
+        if any(cuts):
+            return min(filter(None, cuts))
+        return self._text.rfind(" ", 0, _LONGEST) + 1 if len(self._text) > _LONGEST else 0
+
+    def _sentence(self) -> int:
         for match in _SENTENCE.finditer(self._text):
             if match[0].startswith("\n") or not self._abbreviates(match.start()):
                 return match.end()
-        if not self._spoke and (end := self._first_clause()):
-            return end
-        return self._text.rfind(" ", 0, _LONGEST) + 1 if len(self._text) > _LONGEST else 0
+        return 0
 
     def _abbreviates(self, stop: int) -> bool:
         word = re.split(r"[\s(]", self._text[:stop])[-1].lower()

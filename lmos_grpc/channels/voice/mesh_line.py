@@ -96,6 +96,8 @@ class MeshLine:
                         await self._on_event(event)
                         if isinstance(event.body, SessionEnded) and not event.turn_id:
                             return True
-        except (LmosError, TimeoutError) as error:
-            _LOG.warning("a live session broke: %s", error or "the mesh did not open it in time")
+        except LmosError as error:
+            _LOG.warning("a live session broke: %s", error)
+        except TimeoutError:
+            _LOG.warning("the mesh did not open a live session within %.1f s", self._connect_limit)
         return False

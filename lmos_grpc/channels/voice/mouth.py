@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lmos_grpc.channels.voice.playlist import EndMark, Piece, Playlist
+from lmos_grpc.channels.voice.playlist import Piece, Playlist
 from lmos_grpc.channels.voice.spoken_text import spoken_text
 from lmos_grpc.errors import LmosError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lmos_grpc.channels.speech.engine import Synthesiser
-    from lmos_grpc.channels.voice.playlist import HeardSoFar
+    from lmos_grpc.channels.voice.playlist import EndMark, HeardSoFar
 
 _LOG = logging.getLogger(__name__)
 _QUEUE = 256
@@ -37,9 +37,15 @@ class Mouth:
     """The voice of one call. `ready` has the edge's own phrases as speech, by their text."""
 
     def __init__(
-        self, synthesiser: Synthesiser, ready: Mapping[str, bytes], locale: str, on_failure: Callable[[], None]
+        self,
+        synthesiser: Synthesiser,
+        ready: Mapping[str, bytes],
+        locale: str,
+        *,
+        on_piece: Callable[[Piece], None],
+        on_failure: Callable[[], None],
     ) -> None:
-        self.playlist = Playlist()
+        self.playlist = Playlist(on_piece)
         self._synthesiser = synthesiser
         self._ready = ready
         self._locale = locale

@@ -42,8 +42,9 @@ class HeardSoFar:
 
 @dataclass(slots=True)
 class Playlist:
-    """Plays one piece after the other."""
+    """Plays one piece after the other; `started` is told of each as its first frame goes out."""
 
+    started: Callable[[Piece], None]
     paused: bool = False
     _items: deque[Piece | EndMark] = field(default_factory=deque)
     _at: int = 0
@@ -89,6 +90,8 @@ class Playlist:
     def _play(self, piece: Piece) -> bytes | None:
         if piece.turn_id != self._turn_id:
             self._turn_id, self._texts, self._played_bytes = piece.turn_id, [], 0
+        if not self._at:
+            self.started(piece)
         frame = piece.pcm[self._at : self._at + FRAME_BYTES]
         self._at += len(frame)
         self._played_bytes += len(frame)

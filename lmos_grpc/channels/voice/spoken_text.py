@@ -25,8 +25,8 @@ def spoken_text(text: str, locale: str) -> str:
     text = _EURO_FIRST.sub(lambda amount: _amount(amount, ",", euros), text)
     text = _EURO_LAST.sub(lambda amount: _amount(amount, ".", euros), text)
     text = _CODE.sub(lambda code: f"{code[1]} {' '.join(code[2])}", text)
-    text = _MINUS.sub(f"{minus} ", _MARKS.sub(" ", text)).replace("’", "'")
-    return _SPACES.sub(" ", text).strip(" -–,;:")
+    text = _MINUS.sub(f"{minus} ", _MARKS.sub(" ", text)).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    return _SPACES.sub(" ", text).strip(" -\N{EN DASH},;:")
 
 
 def _amount(amount: re.Match[str], thousands: str, euros: str) -> str:

@@ -26,7 +26,6 @@ from lmos_grpc.domain.live_session import (
     EndReason,
     InputMode,
     InputSpec,
-    KeysPressed,
     Ping,
     PlaybackReport,
     PlaybackState,
@@ -40,17 +39,25 @@ from lmos_grpc.domain.live_session import (
 )
 from lmos_grpc.domain.turn import CallContext
 from lmos_grpc.errors import LmosError, UnreachableError
+from lmos_grpc.telemetry import attributes as names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from opentelemetry.trace import Tracer
+
     from lmos_grpc.channels.speech.engine import Heard, Recogniser, Synthesiser
     from lmos_grpc.channels.voice.call_leg import CallLeg
+    from lmos_grpc.channels.voice.call_observer import CallObserver
     from lmos_grpc.channels.voice.ear import VoiceDetector
     from lmos_grpc.channels.voice.phrases import Phrases
+    from lmos_grpc.channels.voice.playlist import Piece
     from lmos_grpc.channels.voice.settings import VoiceSettings
     from lmos_grpc.clients.converse_client import ConverseClient
     from lmos_grpc.domain.event import AgentEvent
+    from lmos_grpc.domain.live_session import (
+        KeysPressed,
+    )
 
 _LOG = logging.getLogger(__name__)
 _KEEPALIVE = timedelta(seconds=20)
@@ -70,7 +77,8 @@ class CallParts:
     phrases: Phrases
     ready: Mapping[str, bytes]
     detector: Callable[[], VoiceDetector]
-    on_response: Callable[[timedelta], None]
+    observer: CallObserver
+    tracer: Tracer
 
 
 @dataclass(slots=True)
@@ -79,6 +87,7 @@ class _Turn:
 
     asked: UserText | KeysPressed
     speech_ended: float
+    asked_anew: bool
     answer: Answer = field(init=False)
     sounded: bool = False
 
@@ -103,10 +112,17 @@ class VoiceCall:
         self._now = asyncio.get_running_loop().time
         self._ear = Ear(parts.detector(), self._settings.ear)
         self._keypad = Keypad()
-        self._mouth = Mouth(parts.synthesiser, parts.ready, self._settings.locale, self._give_up)
+        self._mouth = Mouth(
+            parts.synthesiser,
+            parts.ready,
+            self._settings.locale,
+            on_piece=self._sounds,
+            on_failure=self._give_up,
+        )
         self._timers = CallTimers()
+        self._conversation_id = self._new_id()
         start = SessionStart(
-            conversation_id=self._new_id(),
+            conversation_id=self._conversation_id,
             locale=self._settings.locale,
             agent=self._settings.agent,
             call=info or CallInfo(call_id=leg.call_id),
@@ -135,6 +151,14 @@ class VoiceCall:
 
     async def run(self) -> CallResult:
         """Holds the call until it is over, and gives it back to the telephone system."""
+        # The live session and all that comes of it belong to one trace: that of the call.
+        with self._parts.tracer.start_as_current_span("telephone call") as span:
+            span.set_attribute(names.LMOS_CHANNEL, self._settings.channel)
+            span.set_attribute(names.LMOS_TENANT, self._settings.tenant)
+            span.set_attribute(names.GEN_AI_CONVERSATION_ID, self._conversation_id)
+            return await self._run()
+
+    async def _run(self) -> CallResult:
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 running = [
@@ -147,7 +171,9 @@ class VoiceCall:
                     each.cancel()
         finally:
             await self._leg.hang_up()
-        return self._result or CallResult(CallEnd.GAVE_UP)
+        result = self._result or CallResult(CallEnd.GAVE_UP)
+        self._parts.observer.ended(self._leg.call_id, result)
+        return result
 
     # --- the tasks -------------------------------------------------------------------------------------------------
 
@@ -163,8 +189,6 @@ class VoiceCall:
         due = self._now()
         while True:
             frame = self._mouth.next_frame()
-            if frame is not None:
-                self._note_sound()
             self._leg.play(frame or SILENCE)
             await self._tick(self._now())
             due += _FRAME_SECONDS
@@ -284,16 +308,21 @@ class VoiceCall:
         if pressed:
             await self._begin_turn(replace(pressed, turn_id=self._new_id()), self._now())
 
-    async def _begin_turn(self, asked: UserText | KeysPressed, speech_ended: float) -> None:
+    async def _begin_turn(
+        self, asked: UserText | KeysPressed, speech_ended: float, *, asked_anew: bool = False
+    ) -> None:
         if self._turn or not self._mouth.playlist.idle:
             self._interrupt(CancelCause.NEW_INPUT)
         self._counts = dict.fromkeys(self._counts, 0)
-        self._turn = _Turn(asked, speech_ended)
+        self._turn = _Turn(asked, speech_ended, asked_anew)
         now = self._now()
         self._timers.stop(Timer.NO_INPUT)
         self._timers.start(Timer.FILLER, now, self._settings.filler_after)
         self._timers.start(Timer.TURN, now, self._settings.turn_limit)
         self._line.send(asked)
+        if not asked.sensitive:
+            words = asked.text if isinstance(asked, UserText) else asked.digits
+            self._parts.observer.asked(self._leg.call_id, words)
 
     def _interrupt(self, cause: CancelCause = CancelCause.BARGE_IN) -> None:
         heard = self._mouth.fall_silent()
@@ -360,11 +389,20 @@ class VoiceCall:
 
     async def _turn_done(self, turn: _Turn) -> None:
         self._timers.stop(Timer.FILLER, Timer.TURN)
-        if turn.answer.outcome is Outcome.FAILED and not turn.answer.spoken:
+        silent = not turn.answer.spoken
+        if silent and turn.answer.outcome is Outcome.CANCELLED and not turn.asked_anew:
+            # It was cut off with the session that broke, and not by the caller, who still waits.
+            await self._ask_anew(turn)
+        elif silent and turn.answer.outcome in (Outcome.FAILED, Outcome.CANCELLED):
             self._forget_turn()
             self._apologise()
         elif self._ending is None:
             await self._mouth.mark(EndMark(turn.id, lambda: self._turn_played(turn)))
+
+    async def _ask_anew(self, turn: _Turn) -> None:
+        self._turn = None
+        asked = replace(turn.asked, turn_id=self._new_id())
+        await self._begin_turn(asked, turn.speech_ended, asked_anew=True)
 
     def _turn_played(self, turn: _Turn) -> None:
         self._line.send(PlaybackReport(PlaybackState.COMPLETED, turn.id, played=self._mouth.playlist.heard().played))
@@ -431,11 +469,12 @@ class VoiceCall:
             case Timer.WRAP_UP:
                 self._over.set()
 
-    def _note_sound(self) -> None:
+    def _sounds(self, piece: Piece) -> None:
+        self._parts.observer.spoke(self._leg.call_id, piece.text)
         turn = self._turn
-        if turn and not turn.sounded and self._mouth.playlist.heard().turn_id == turn.id:
+        if turn and not turn.sounded and piece.turn_id == turn.id:
             turn.sounded = True
-            self._parts.on_response(timedelta(seconds=self._now() - turn.speech_ended))
+            self._parts.observer.responded(self._leg.call_id, timedelta(seconds=self._now() - turn.speech_ended))
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

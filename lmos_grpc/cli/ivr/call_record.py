@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmos_grpc.channels.speech.pcm import FRAME_BYTES, FRAME_MILLISECONDS, SAMPLE_RATE, level
+from lmos_grpc.channels.speech.pcm import FRAME_BYTES, FRAME_MILLISECONDS, SAMPLE_RATE, frames_of, level
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FRAME_SECONDS = FRAME_MILLISECONDS / 1_000
 # Quieter than this is silence: what our engines and nothing else make of no sound.
 _AUDIBLE = 60.0
+_SAME = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,19 @@ class CallRecord:
                 return began
         return None
 
+    def has_in_full(self, pcm: bytes) -> bool:
+        """Whether all of this speech was heard, from its first to its last frame.
+
+        Compared by loudness, frame by frame, for a synthesiser may put a little noise into speech.
+        """
+        wanted = _loudness(frames_of(pcm))
+        line = _loudness(self.heard_pcm)
+        if not wanted.size or line.size < wanted.size:
+            return False
+        windows = np.lib.stride_tricks.sliding_window_view(line, wanted.size)
+        off = np.abs(windows - wanted).mean(axis=1)
+        return bool(off.min() < _SAME * wanted.mean())
+
     def gaps(self) -> list[float]:
         """The times between frames that were heard one after the other."""
         return [later.at - earlier.at for earlier, later in zip(self.heard, self.heard[1:], strict=False)]
@@ -79,6 +93,12 @@ class CallRecord:
             file.setsampwidth(2)
             file.setframerate(SAMPLE_RATE)
             file.writeframes(samples.tobytes())
+
+
+def _loudness(pcm: bytes) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    samples = np.frombuffer(pcm, np.int16).astype(np.float64).reshape(-1, FRAME_BYTES // 2)
+    loudness: np.ndarray[tuple[int], np.dtype[np.float64]] = np.sqrt((samples * samples).mean(axis=1))
+    return loudness
 
 
 def _track(passed: list[Passed], began: float) -> np.ndarray[tuple[int], np.dtype[np.int16]]:

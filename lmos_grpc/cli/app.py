@@ -14,7 +14,10 @@ from lmos_grpc.errors import LmosError
 
 _EXIT_CODES = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
-_COMMANDS = ("up", "ask", "chat", "agents", "route", "trace", "agent", "serve", "voice", "doctor", "demo", "demo-ivr")
+_COMMANDS = (
+    *("up", "ask", "chat", "agents", "route", "trace", "agent"),
+    *("serve", "voice", "byova", "doctor", "demo", "demo-ivr"),
+)
 
 
 class _Commands(click.Group):

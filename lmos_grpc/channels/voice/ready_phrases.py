@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING
 from lmos_grpc.channels.voice.spoken_text import spoken_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from lmos_grpc.channels.speech.engine import Synthesiser
-    from lmos_grpc.channels.voice.phrases import Phrases
-    from lmos_grpc.channels.voice.settings import VoiceSettings
 
 
-async def ready_phrases(synthesiser: Synthesiser, phrases: Phrases, settings: VoiceSettings) -> Mapping[str, bytes]:
-    """Speech by text.
+async def ready_phrases(synthesiser: Synthesiser, texts: Iterable[str], locale: str) -> Mapping[str, bytes]:
+    """Speech by text; empty texts are left out.
 
     Raises:
         ModelUnavailableError: the synthesiser failed.
     """
-    texts = [each for each in dict.fromkeys((settings.greeting, *phrases.all)) if each]
+    wanted = [each for each in dict.fromkeys(texts) if each]
     spoken = await asyncio.gather(
-        *(synthesiser.synthesise(spoken_text(each, settings.locale), locale=settings.locale) for each in texts)
+        *(synthesiser.synthesise(spoken_text(each, locale), locale=locale) for each in wanted)
     )
-    return dict(zip(texts, spoken, strict=True))
+    return dict(zip(wanted, spoken, strict=True))

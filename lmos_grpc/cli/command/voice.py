@@ -12,19 +12,17 @@ import click
 from lmos_grpc.channels.voice.settings import VoiceSettings
 from lmos_grpc.cli import options
 from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.cli.ivr.telephone_channel import telephone_channel
 from lmos_grpc.cli.ivr.voice_part import VoicePartSettings, run_voice
 from lmos_grpc.cli.mesh.whereabouts import find_mesh
 from lmos_grpc.cli.options import pass_invocation
 from lmos_grpc.cli.running import run, stop_signals
-from lmos_grpc.cli.settings import CallerSection
 from lmos_grpc.rpc import require_safe_address
 from lmos_grpc.telemetry import start_tracing
 
 if TYPE_CHECKING:
     from lmos_grpc.cli.options import Invocation
     from lmos_grpc.cli.output import Output
-
-_CHANNEL = "ivr"
 
 
 @click.command()
@@ -80,8 +78,7 @@ def voice(
         voice=VoiceSettings(
             locale=caller.locale or "en",
             tenant=caller.tenant,
-            # The default of a command line is a browser's.
-            channel=_CHANNEL if caller.channel == CallerSection().channel else caller.channel,
+            channel=telephone_channel(caller.channel),
             greeting=greeting,
             fallback_target=transfer_to,
         ),

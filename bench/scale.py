@@ -24,6 +24,8 @@ class Scale:
     sessions: tuple[int, ...]
     cancels: int
     decisions: int
+    calls: tuple[int, ...]
+    call_rounds: int  # of one call alone; several calls share them
 
 
 FULL = Scale(
@@ -42,6 +44,8 @@ FULL = Scale(
     sessions=(1_000, 5_000, 10_000),
     cancels=200,
     decisions=2_000,
+    calls=(1, 20),
+    call_rounds=40,
 )
 SMOKE = Scale(
     rounds=1,
@@ -59,4 +63,6 @@ SMOKE = Scale(
     sessions=(50,),
     cancels=5,
     decisions=50,
+    calls=(1, 2),
+    call_rounds=2,
 )

@@ -139,7 +139,7 @@ class Desk:
 
     def heard_in_full(self, text: str) -> bool:
         """Whether the caller heard all of a text."""
-        return sound_of(text) in self.phone.record.heard_pcm
+        return sound_of(text) in self.phone.record.heard.pcm
 
 
 def settings(**changes: timedelta | str | int) -> VoiceSettings:

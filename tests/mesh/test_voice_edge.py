@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmos_grpc.channels.speech.pcm import frames_of
 from lmos_grpc.channels.voice.call_leg import CallEnd
 from lmos_grpc.channels.voice.phrases import phrases_in
 from lmos_grpc.channels.voice.settings import VoiceSettings
@@ -60,12 +59,11 @@ class Heard:
 
 
 async def in_full(phone: Phone, synthesiser: Synthesiser, *texts: str) -> list[str]:
-    """Those of the texts that came over the line, sample by sample and to their end."""
-    line = phone.record.heard_pcm
+    """Those of the texts that came over the line, from their beginning to their end."""
     found = []
     for text in texts:
         pcm = await synthesiser.synthesise(spoken_text(text, "en"), locale="en")
-        if frames_of(pcm) in line:
+        if phone.record.heard.has_in_full(pcm):
             found.append(text)
     return found
 

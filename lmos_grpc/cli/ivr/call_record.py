@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wave
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,56 +20,48 @@ _AUDIBLE = 60.0
 _SAME = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """A frame that passed the caller's telephone."""
-
-    at: float
-    pcm: bytes
-
-    @property
-    def audible(self) -> bool:
-        """Whether there is sound in it."""
-        return any(self.pcm) and level(self.pcm) > _AUDIBLE
-
-
 @dataclass(slots=True)
-class CallRecord:
-    """Both directions. Times are seconds of the caller's own clock."""
+class Track:
+    """One direction. Times are seconds of the caller's own clock."""
 
-    said: list[Passed] = field(default_factory=list)
-    heard: list[Passed] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    frames: list[bytes] = field(default_factory=list)
+    audible: list[bool] = field(default_factory=list)
+
+    def add(self, at: float, pcm: bytes) -> None:
+        """A frame that passed the caller's telephone."""
+        self.times.append(at)
+        self.frames.append(pcm)
+        self.audible.append(any(pcm) and level(pcm) > _AUDIBLE)
 
     @property
-    def heard_pcm(self) -> bytes:
-        """All that was heard."""
-        return b"".join(each.pcm for each in self.heard)
+    def pcm(self) -> bytes:
+        """All of it."""
+        return b"".join(self.frames)
 
     def first_sound_after(self, at: float) -> float | None:
-        """When the first sound was heard that began after a moment."""
-        return next((each.at for each in self.heard if each.at >= at and each.audible), None)
+        """When the first sound passed, at this moment or later."""
+        found = range(bisect_left(self.times, at), len(self.times))
+        return next((self.times[each] for each in found if self.audible[each]), None)
 
-    def silence_after(self, at: float, *, lasting: float = 0.2) -> float | None:
+    def silence_after(self, at: float, *, lasting: float) -> float | None:
         """When silence began, at this moment or later, that lasted so long; None where it has not yet."""
         began: float | None = None
-        for each in self.heard:
-            if each.at < at:
-                continue
-            if each.audible:
+        for each in range(bisect_left(self.times, at), len(self.times)):
+            if self.audible[each]:
                 began = None
             elif began is None:
-                began = each.at
-            if began is not None and each.at - began >= lasting:
+                began = self.times[each]
+            if began is not None and self.times[each] - began >= lasting:
                 return began
         return None
 
     def has_in_full(self, pcm: bytes) -> bool:
-        """Whether all of this speech was heard, from its first to its last frame.
+        """Whether all of this speech passed, from its first to its last frame.
 
         Compared by loudness, frame by frame, for a synthesiser may put a little noise into speech.
         """
-        wanted = _loudness(frames_of(pcm))
-        line = _loudness(self.heard_pcm)
+        wanted, line = _loudness(frames_of(pcm)), _loudness(self.pcm)
         if not wanted.size or line.size < wanted.size:
             return False
         windows = np.lib.stride_tricks.sliding_window_view(line, wanted.size)
@@ -76,18 +69,27 @@ class CallRecord:
         return bool(off.min() < _SAME * wanted.mean())
 
     def gaps(self) -> list[float]:
-        """The times between frames that were heard one after the other."""
-        return [later.at - earlier.at for earlier, later in zip(self.heard, self.heard[1:], strict=False)]
+        """The times between frames that passed one after the other."""
+        return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """Both directions."""
+
+    said: Track = field(default_factory=Track)
+    heard: Track = field(default_factory=Track)
 
     def write_wav(self, path: Path) -> None:
         """Keeps the call: the caller on the left, the desk on the right."""
-        if not self.heard and not self.said:
+        tracks = [each for each in (self.said, self.heard) if each.times]
+        if not tracks:
             return
-        began = min(each[0].at for each in (self.said, self.heard) if each)
-        tracks = [_track(self.said, began), _track(self.heard, began)]
-        samples = np.zeros((max(map(len, tracks)), 2), np.int16)
-        for column, track in enumerate(tracks):
-            samples[: len(track), column] = track
+        began = min(each.times[0] for each in tracks)
+        sounds = [_from(self.said, began), _from(self.heard, began)]
+        samples = np.zeros((max(map(len, sounds)), 2), np.int16)
+        for column, sound in enumerate(sounds):
+            samples[: len(sound), column] = sound
         with wave.open(str(path), "wb") as file:
             file.setnchannels(2)
             file.setsampwidth(2)
@@ -101,13 +103,10 @@ def _loudness(pcm: bytes) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return loudness
 
 
-def _track(passed: list[Passed], began: float) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-    if not passed:
+def _from(track: Track, began: float) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+    if not track.times:
         return np.zeros(0, np.int16)
-    per_frame = FRAME_BYTES // 2
     # By their number and not by their time of arrival, which jitters where the sound does not.
-    start = round((passed[0].at - began) * SAMPLE_RATE)
-    track = np.zeros(start + per_frame * len(passed), np.int16)
-    sound = np.frombuffer(b"".join(each.pcm.ljust(FRAME_BYTES, b"\0")[:FRAME_BYTES] for each in passed), np.int16)
-    track[start : start + sound.size] = sound
-    return track
+    before = bytes(round((track.times[0] - began) * SAMPLE_RATE) * 2)
+    whole = b"".join(each.ljust(FRAME_BYTES, b"\0")[:FRAME_BYTES] for each in track.frames)
+    return np.frombuffer(before + whole, np.int16)

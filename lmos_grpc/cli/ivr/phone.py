@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.channels.audiosocket.frame import Frame, FrameReader, Kind
 from lmos_grpc.channels.speech.pcm import FRAME_BYTES, SILENCE, frames_of
-from lmos_grpc.cli.ivr.call_record import FRAME_SECONDS, CallRecord, Passed
+from lmos_grpc.cli.ivr.call_record import FRAME_SECONDS, CallRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -36,9 +36,9 @@ class Phone:
         """Says it; gives when its first and its last frame with sound went out."""
         pcm = frames_of(pcm)
         self._to_say += [pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm), FRAME_BYTES)]
-        first = len(self.record.said)
+        said, first = self.record.said, len(self.record.said.times)
         await self.until(lambda: not self._to_say)
-        sounds = [each.at for each in self.record.said[first:] if each.audible]
+        sounds = [at for at, audible in zip(said.times[first:], said.audible[first:], strict=True) if audible]
         return (sounds[0], sounds[-1]) if sounds else (self.now(), self.now())
 
     def press(self, digits: str) -> float:
@@ -68,8 +68,9 @@ class Phone:
         Raises:
             TimeoutError: there was none.
         """
-        await self.until(lambda: self.record.first_sound_after(at) is not None, limit)
-        return self.record.first_sound_after(at) or at
+        heard = self.record.heard
+        await self.until(lambda: heard.first_sound_after(at) is not None, limit)
+        return heard.first_sound_after(at) or at
 
     async def hear_silence_after(self, at: float, *, lasting: float = 0.6, limit: float = 60.0) -> float:
         """Waits for silence after a moment that lasts so long; gives when it began.
@@ -77,8 +78,9 @@ class Phone:
         Raises:
             TimeoutError: there was none.
         """
-        await self.until(lambda: self.record.silence_after(at, lasting=lasting) is not None, limit)
-        return self.record.silence_after(at, lasting=lasting) or at
+        heard = self.record.heard
+        await self.until(lambda: heard.silence_after(at, lasting=lasting) is not None, limit)
+        return heard.silence_after(at, lasting=lasting) or at
 
     async def talk(self) -> None:
         """Sends what is to be said, and silence, 50 times a second."""
@@ -88,7 +90,7 @@ class Phone:
             pcm = self._to_say.popleft() if self._to_say else SILENCE
             if not self._writer.is_closing():
                 self._writer.write(Frame(Kind.AUDIO_8K, pcm).to_bytes())
-            self.record.said.append(Passed(self.now(), pcm))
+            self.record.said.add(self.now(), pcm)
             await self._tell()
             due += FRAME_SECONDS
             await asyncio.sleep(max(0.0, due - self.now()))
@@ -100,7 +102,7 @@ class Phone:
             while data := await self._reader.read(_READ_BYTES):
                 for frame in frames.feed(data):
                     if frame.kind == Kind.AUDIO_8K:
-                        self.record.heard.append(Passed(self.now(), frame.payload))
+                        self.record.heard.add(self.now(), frame.payload)
                     self.said_goodbye = self.said_goodbye or frame.kind == Kind.HANGUP
                 await self._tell()
         self.hung_up.set()

@@ -33,40 +33,36 @@ class ScriptedCaller:
         answered = self.phone.now()
         first = await self.phone.hear_sound_after(answered)
         self.figures.add(GREETING, first - answered)
-        await self._listen_to_the_end(first)
+        await self.listen_to_the_end(first)
 
     async def ask(self, text: str) -> float:
         """Says it and waits for the answer to begin; gives when it did."""
         _, ended = await self._say(text)
         return await self._answer(VOICE_TO_VOICE, ended)
 
-    async def ask_and_listen(self, text: str) -> None:
-        """Says it and listens to the whole answer."""
-        await self._listen_to_the_end(await self.ask(text))
-
-    async def interrupt(self, text: str) -> None:
-        """Listens for a moment, speaks over what is said, and listens to the whole answer."""
+    async def interrupt(self, text: str) -> float:
+        """Listens for a moment, speaks over what is said, and waits for the answer to begin; gives when it did."""
         await asyncio.sleep(_LISTENS_SECONDS)
         began, ended = await self._say(text)
         silent = await self.phone.hear_silence_after(began, lasting=0.2)
         self.figures.add(BARGE_IN, silent - began)
-        await self._listen_to_the_end(await self._answer(VOICE_TO_VOICE, ended))
+        return await self._answer(VOICE_TO_VOICE, ended)
 
     async def type(self, digits: str) -> None:
         """Presses keys and listens to the whole answer."""
         self.tell("caller", f"presses {digits}")
         pressed = self.phone.press(digits)
-        await self._listen_to_the_end(await self._answer(KEYS, pressed))
+        await self.listen_to_the_end(await self._answer(KEYS, pressed))
 
     async def stay_silent(self) -> None:
         """Says nothing until the desk asks again, and listens to that."""
         self.tell("caller", "is silent")
-        await self._listen_to_the_end(await self.phone.hear_sound_after(self.phone.now()))
+        await self.listen_to_the_end(await self.phone.hear_sound_after(self.phone.now()))
 
     async def hear_end(self) -> None:
         """Waits until the desk hangs up."""
         await self.phone.until(self.phone.hung_up.is_set, limit=30)
-        for gap in self.phone.record.gaps():
+        for gap in self.phone.record.heard.gaps():
             self.figures.add(PACING, gap)
 
     async def _say(self, text: str) -> tuple[float, float]:
@@ -80,7 +76,8 @@ class ScriptedCaller:
         self.figures.add(figure, first - since)
         return first
 
-    async def _listen_to_the_end(self, first: float) -> None:
+    async def listen_to_the_end(self, first: float) -> None:
+        """Listens to what began in that moment, until it is over."""
         await self.phone.hear_silence_after(first, lasting=_DONE_SECONDS)
 
 
@@ -88,7 +85,7 @@ async def call_the_service_desk(caller: ScriptedCaller) -> CallFigures:
     """A question, another one over its answer, a customer number by keypad, silence twice, and a transfer."""
     await caller.hear_greeting()
     await caller.ask("why is my bill so high")
-    await caller.interrupt("is my bill paid")
+    await caller.listen_to_the_end(await caller.interrupt("is my bill paid"))
     await caller.type("1003")
     await caller.stay_silent()
     await caller.stay_silent()

@@ -79,6 +79,11 @@ def test_only_the_first_cut_is_within_a_sentence() -> None:
     assert clauses(text)[:2] == ["I looked at it,", "and it is well, as far as I see."]
 
 
+def test_a_first_sentence_is_cut_before_a_conjunction() -> None:
+    text = "I have looked at your contract and at your last bills."
+    assert clauses(text) == ["I have looked at your contract", "and at your last bills."]
+
+
 def test_a_first_sentence_without_end_is_cut_between_words() -> None:
     first = clauses("one two three four five six seven eight nine ten eleven twelve thirteen")[0]
     assert first == "one two three four five six seven eight nine ten eleven twelve"

@@ -11,7 +11,9 @@ _ABBREVIATIONS = frozenset(
 # Closing marks may follow; the blank after it tells that the piece is whole.
 _SENTENCE = re.compile(r"[.!?…]+[\"'”\u2019)\]]*(?=\s)|\n+")
 _CLAUSE = re.compile(r"[,;:\u2013—](?=\s)")
+_CONJUNCTION = re.compile(r"\s(?=(?:and|or|but|because|which|that|und|oder|aber|weil|dass)\s)")
 _FIRST_CLAUSE_WORDS = 3
+_FIRST_WORDS_BEFORE_CONJUNCTION = 5
 _FIRST_WORDS = 12
 _LONGEST = 320
 
@@ -59,7 +61,8 @@ class ClauseSplitter:
         for match in _CLAUSE.finditer(self._text):
             if len(self._text[: match.end()].split()) >= _FIRST_CLAUSE_WORDS:
                 return match.end()
+        for match in _CONJUNCTION.finditer(self._text):
+            if len(self._text[: match.end()].split()) >= _FIRST_WORDS_BEFORE_CONJUNCTION:
+                return match.end()
         words = self._text.split()
-        if len(words) <= _FIRST_WORDS:
-            return 0
-        return self._text.rstrip().rfind(" ") + 1
+        return self._text.rstrip().rfind(" ") + 1 if len(words) > _FIRST_WORDS else 0

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _QUEUE = 256
-# Speech of what the caller may never hear is work for nothing.
-_AHEAD_SECONDS = 10.0
+# Speech of what the caller may never hear is work for nothing, and makes other callers wait for their first word.
+_AHEAD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+_LAST_TURNS = 5
+
 
 @dataclass
 class TcpRelay:
@@ -66,3 +68,7 @@ async def tcp_relay(target: str) -> AsyncIterator[TcpRelay]:
             yield relay
         finally:
             relay.cut()
+            # Who came in the last moment is in the loop's hands still, and is let go as well.
+            for _ in range(_LAST_TURNS):
+                await asyncio.sleep(0)
+            relay.drop()

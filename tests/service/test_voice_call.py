@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.fakes.scripted_agent import Script
     from tests.fakes.voice_desk import Desk
 
-LONG = "this is a very long answer that goes on for a while"
+LONG = "this is a very long answer going on for a while"
 SOON = timedelta(milliseconds=300)
 
 
@@ -253,6 +253,21 @@ async def test_a_mesh_that_goes_in_the_middle_of_a_call_does_not_leave_the_calle
         relay.cut()
         await desk.hears("nobody is here")
         assert (await desk.ends()).end is CallEnd.GAVE_UP
+
+
+async def test_a_question_at_which_the_mesh_breaks_off_again_and_again_is_apologised_for() -> None:
+    async with serve_scripted(ScriptedAgent(echo)) as address, tcp_relay(address) as relay:
+
+        async def breaks_off(_turn: TurnRequest, _emit: Emit) -> None:
+            relay.drop()
+            await asyncio.Event().wait()
+
+        async with serve_scripted(ScriptedAgent(breaks_off)) as broken:
+            relay.target = broken
+            async with voice_desk(relay.address, settings()) as desk:
+                await desk.hears("hello")
+                await desk.say("one")
+                await desk.hears("sorry")
 
 
 async def test_a_question_is_asked_again_where_the_session_broke_before_its_answer() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.3
+_LONG_SECONDS = 10.0
 
 
 class MeshLine:
@@ -71,12 +72,13 @@ class MeshLine:
         Raises:
             UnreachableError: it broke more often than it may.
         """
-        broken, again = 0, False
+        broken, again, now = 0, False, asyncio.get_running_loop().time
         while broken <= self._reconnects:
+            began = now()
             if await self._hold(again=again):
                 return
             # A session that was open for a while has used up no patience.
-            broken = 1 if self._ready else broken + 1
+            broken = 1 if now() - began > _LONG_SECONDS else broken + 1
             self._ready, self._session, again = False, None, True
             self._on_broken()
             await asyncio.sleep(_PAUSE_SECONDS)

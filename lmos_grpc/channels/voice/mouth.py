@@ -91,13 +91,10 @@ class Mouth:
         while True:
             breath, item = await self._queue.get()
             await self._hungry.wait()
-            if isinstance(item, Clause):
-                piece = await self._piece(item)
-                # Meanwhile the caller may have interrupted.
-                if piece and breath == self._breath:
-                    self.playlist.add(piece)
-            elif breath == self._breath:
-                self.playlist.add(item)
+            made = await self._piece(item) if isinstance(item, Clause) and breath == self._breath else item
+            # Meanwhile the caller may have interrupted.
+            if breath == self._breath and made is not None and not isinstance(made, Clause):
+                self.playlist.add(made)
 
     async def _piece(self, clause: Clause) -> Piece | None:
         locale = clause.locale or self._locale

@@ -458,7 +458,10 @@ class VoiceCall:
                 await self._ask_again(SignalKind.NO_INPUT)
             case Timer.FILLER if self._mouth.playlist.idle:
                 self._mouth.say_ready(Clause("", self._parts.phrases.filler))
-            case Timer.TURN if self._turn and self._mouth.playlist.idle:
+            case Timer.TURN if self._turn and not self._mouth.playlist.idle:
+                # Something is still heard; silence comes after it, if it comes.
+                self._timers.start(Timer.TURN, now, self._settings.turn_limit)
+            case Timer.TURN if self._turn:
                 self._interrupt(CancelCause.USER)
                 self._apologise()
             case Timer.PING:

@@ -14,8 +14,9 @@ from lmos_grpc.channels.byova.jws import JwsRules
 from lmos_grpc.channels.byova.settings import ByovaSettings, SoundMode
 from lmos_grpc.cli import options
 from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.cli.ivr import speech_options
 from lmos_grpc.cli.ivr.byova_part import ByovaPartSettings, run_byova
-from lmos_grpc.cli.ivr.telephone_channel import telephone_channel
+from lmos_grpc.cli.ivr.speech_options import about_speech, phrases_in_file, telephone_channel
 from lmos_grpc.cli.mesh.whereabouts import find_mesh
 from lmos_grpc.cli.options import pass_invocation
 from lmos_grpc.cli.running import run, stop_signals
@@ -45,7 +46,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option("--source-url", default="", metavar="URL", help="The data source's URL, as Webex has it; with --keys.")
 @click.option("--keys", type=_FILE, metavar="FILE", help="Keys of the token's issuer, a JSON Web Key Set.")
 @click.option("--audience", default="", help="What the token's audience has to be.")
-@click.option("--phrases", type=_FILE, metavar="FILE", help="Phrases to listen for, one a line.")
+@about_speech
 @options.at_edge
 @options.in_state
 @options.insecure_listen
@@ -63,6 +64,11 @@ def byova(
     keys: Path | None,
     audience: str,
     phrases: Path | None,
+    speech_processes: int,
+    speech_server: str,
+    recogniser: str,
+    synthesiser: str,
+    speaker: str,
 ) -> ExitCode:
     r"""Serve Webex Contact Center's Bring Your Own Virtual Agent until Ctrl-C.
 
@@ -88,7 +94,9 @@ def byova(
             greeting=greeting,
         ),
         jws=_rules(source_url, keys, audience),
-        phrases=tuple(phrases.read_text("utf-8").splitlines()) if phrases else (),
+        phrases=phrases_in_file(phrases),
+        processes=speech_processes,
+        server=speech_options.speech_server(speech_server, recogniser, synthesiser, speaker),
         drain=timedelta(seconds=30),
     )
     return run(serve_webex(part, mesh.otlp, invocation.output))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +11,8 @@ import click
 from lmos_grpc.channels.voice.settings import VoiceSettings
 from lmos_grpc.cli import options
 from lmos_grpc.cli.exit_code import ExitCode
-from lmos_grpc.cli.ivr.telephone_channel import telephone_channel
+from lmos_grpc.cli.ivr import speech_options
+from lmos_grpc.cli.ivr.speech_options import about_speech, phrases_in_file, telephone_channel
 from lmos_grpc.cli.ivr.voice_part import VoicePartSettings, run_voice
 from lmos_grpc.cli.mesh.whereabouts import find_mesh
 from lmos_grpc.cli.options import pass_invocation
@@ -21,6 +21,8 @@ from lmos_grpc.rpc import require_safe_address
 from lmos_grpc.telemetry import start_tracing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lmos_grpc.cli.options import Invocation
     from lmos_grpc.cli.output import Output
 
@@ -31,14 +33,8 @@ if TYPE_CHECKING:
 )
 @click.option("--greeting", default="", help="What callers hear first.")
 @click.option("--transfer-to", default="", metavar="TARGET", help="Where callers go when the mesh is gone.")
-@click.option(
-    "--phrases",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    metavar="FILE",
-    help="Phrases to listen for, one a line, beside those of the agents' cards.",
-)
 @click.option("--max-calls", default=200, show_default=True, help="Calls at once; one too many is given back.")
-@click.option("--speech-processes", default=1, show_default=True, help="Processes for each of the two speech engines.")
+@about_speech
 @options.at_edge
 @options.in_state
 @options.insecure_listen
@@ -52,9 +48,13 @@ def voice(
     listen: str,
     greeting: str,
     transfer_to: str,
-    phrases: Path | None,
     max_calls: int,
+    phrases: Path | None,
     speech_processes: int,
+    speech_server: str,
+    recogniser: str,
+    synthesiser: str,
+    speaker: str,
 ) -> ExitCode:
     r"""Answer telephone calls that Asterisk brings over AudioSocket, and let the mesh talk to the callers.
 
@@ -82,9 +82,10 @@ def voice(
             greeting=greeting,
             fallback_target=transfer_to,
         ),
-        phrases=tuple(phrases.read_text("utf-8").splitlines()) if phrases else (),
+        phrases=phrases_in_file(phrases),
         max_calls=max_calls,
         processes=speech_processes,
+        server=speech_options.speech_server(speech_server, recogniser, synthesiser, speaker),
         drain=timedelta(seconds=30),
     )
     return run(answer_calls(part, mesh.otlp, invocation.output))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from lmos_grpc.channels.byova.jws import JwsRules
     from lmos_grpc.channels.speech.engine import Synthesiser
+    from lmos_grpc.channels.speech.openai_engines import OpenAiSpeechSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,8 @@ class ByovaPartSettings:
     byova: ByovaSettings = field(default_factory=ByovaSettings)
     jws: JwsRules | None = None
     phrases: tuple[str, ...] = ()
-    processes: int = 1
+    processes: int = 2
+    server: OpenAiSpeechSettings | None = None
     drain: timedelta = timedelta(0)
 
 
@@ -68,6 +70,7 @@ async def run_byova(settings: ByovaPartSettings, tracer: Tracer) -> AsyncIterato
         channel=byova.channel,
         phrases=settings.phrases,
         processes=settings.processes,
+        server=settings.server,
     )
     async with open_channel(settings.edge, interceptors=client_interceptors(tracer, address=settings.edge)) as channel:
         discovery = DiscoveryClient(channel)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lmos_grpc.channels.speech.offline_engines import offline_engines
+from lmos_grpc.channels.speech.openai_engines import OpenAiRecogniser, OpenAiSynthesiser, openai_client
 from lmos_grpc.cli.running import beside
 from lmos_grpc.errors import LmosError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from lmos_grpc.channels.speech.engine import Recogniser, Synthesiser
     from lmos_grpc.channels.speech.offline_engines import SphinxRecogniser
+    from lmos_grpc.channels.speech.openai_engines import OpenAiSpeechSettings
     from lmos_grpc.clients.discovery_client import DiscoveryClient
     from lmos_grpc.domain.instance import Agent
 
@@ -27,13 +29,17 @@ _PHRASES_EVERY = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechSettings:
-    """For whom and in which language; `phrases` are listened for beside those of the agents' cards."""
+    """For whom and in which language; `phrases` are listened for beside those of the agents' cards.
+
+    `server` stands in for the offline engines, as far as it has a model of either kind.
+    """
 
     locale: str = "en"
     tenant: str = "default"
     channel: str = "ivr"
     phrases: tuple[str, ...] = ()
-    processes: int = 1
+    processes: int = 2
+    server: OpenAiSpeechSettings | None = None
 
 
 @asynccontextmanager
@@ -45,11 +51,21 @@ async def run_speech(
     Raises:
         EnvironmentFaultError: the engines are not installed.
     """
-    async with offline_engines(settings.phrases, processes=settings.processes) as (recogniser, synthesiser):
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        recogniser, synthesiser = await enter(offline_engines(settings.phrases, processes=settings.processes))
         listening = _Listening(recogniser, discovery, settings)
         await listening.learn()
-        async with beside(listening.keep_learning()):
-            yield recogniser, synthesiser
+        await enter(beside(listening.keep_learning()))
+        heard_by: Recogniser = recogniser
+        spoken_by: Synthesiser = synthesiser
+        if server := settings.server:
+            client = await enter(openai_client(server))
+            if server.transcription_model:
+                heard_by = OpenAiRecogniser(client, server.transcription_model)
+            if server.speech_model:
+                spoken_by = OpenAiSynthesiser(client, server.speech_model, server.voice)
+        yield heard_by, spoken_by
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from lmos_grpc.channels.audiosocket.voice_edge import VoiceEdge
     from lmos_grpc.channels.speech.engine import Synthesiser
+    from lmos_grpc.channels.speech.openai_engines import OpenAiSpeechSettings
     from lmos_grpc.channels.voice.call_observer import CallObserver
 
 
@@ -39,7 +40,8 @@ class VoicePartSettings:
     voice: VoiceSettings = field(default_factory=VoiceSettings)
     phrases: tuple[str, ...] = ()
     max_calls: int = 200
-    processes: int = 1
+    processes: int = 2
+    server: OpenAiSpeechSettings | None = None
     drain: timedelta = timedelta(0)
 
     @property
@@ -52,6 +54,7 @@ class VoicePartSettings:
             channel=voice.channel,
             phrases=self.phrases,
             processes=self.processes,
+            server=self.server,
         )
 
 

@@ -16,7 +16,7 @@ _EXIT_CODES = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEA
 
 _COMMANDS = (
     *("up", "ask", "chat", "agents", "route", "trace", "agent"),
-    *("serve", "voice", "byova", "doctor", "demo", "demo-ivr"),
+    *("serve", "check", "voice", "byova", "doctor", "demo", "demo-ivr"),
 )
 
 

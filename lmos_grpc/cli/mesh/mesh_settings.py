@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmos_grpc.cli.doctor.port_holder import is_free
@@ -12,8 +13,6 @@ from lmos_grpc.routing import ExpressLane, RoutingSettings
 from lmos_grpc.rpc import require_safe_address
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lmos_grpc.cli.settings import Settings
 
 ANY = "127.0.0.1:0"
@@ -26,6 +25,7 @@ class MeshSettings:
     """Addresses are `host:port`; port 0, the default, takes a free one, so that meshes can run side by side.
 
     `agents` are folders, files or modules, each started as a process; None starts the sample agents of a checkout.
+    `rules` are files and folders that declare tenants, channels and agents.
     """
 
     state: Path
@@ -35,6 +35,7 @@ class MeshSettings:
     traces: str = ANY
     agents: tuple[str, ...] | None = ()
     routing: RoutingSettings = field(default_factory=RoutingSettings)
+    rules: tuple[Path, ...] = ()
     model: ModelSection = field(default_factory=ModelSection)
     otlp_endpoint: str = ""
     record_text: bool = False
@@ -55,6 +56,7 @@ class MeshSettings:
             metrics=_default_or_free(mesh.metrics),
             agents=settings.agents,
             routing=replace(RoutingSettings(), fallback_agent=mesh.fallback_agent, express=_lane(mesh.express)),
+            rules=tuple(map(Path, settings.rules)),
             model=settings.model,
             otlp_endpoint=settings.telemetry.otlp_endpoint,
             record_text=settings.telemetry.record_text,

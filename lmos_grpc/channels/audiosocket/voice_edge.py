@@ -59,7 +59,7 @@ class VoiceEdge:
             return
         self.calls += 1
         try:
-            result = await VoiceCall(leg, self.parts).run()
+            result = await VoiceCall(leg, self.parts, info=self.parts.book.announced(leg.call_id)).run()
         except Exception:  # noqa: BLE001 # the edge of the call: a defect that ends one must not end all the others
             _LOG.exception("call %s failed", leg.call_id)
         else:

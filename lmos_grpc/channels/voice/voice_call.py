@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.channels.speech.pcm import FRAME_MILLISECONDS, SILENCE
 from lmos_grpc.channels.voice.answer import Answer
+from lmos_grpc.channels.voice.call_book import CallBook
 from lmos_grpc.channels.voice.call_leg import CallEnd, CallResult, Key
 from lmos_grpc.channels.voice.call_timers import CallTimers, Timer
 from lmos_grpc.channels.voice.ear import Ear, EarEvent
@@ -79,6 +80,7 @@ class CallParts:
     detector: Callable[[], VoiceDetector]
     observer: CallObserver
     tracer: Tracer
+    book: CallBook = field(default_factory=CallBook)
 
 
 @dataclass(slots=True)
@@ -516,6 +518,8 @@ class VoiceCall:
         if self._result is not None:
             return
         self._ending = self._result = result
+        # Before the telephone system goes on, and asks.
+        self._parts.book.note(self._leg.call_id, result)
         self._timers.stop(*Timer)
         if result.end is CallEnd.CALLER_HUNG_UP:
             self._mouth.fall_silent()

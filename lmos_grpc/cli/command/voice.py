@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 @click.option(
     "--listen", default="127.0.0.1:9092", show_default=True, metavar="HOST:PORT", help="Where Asterisk connects."
 )
+@click.option(
+    "--agi", default="", metavar="HOST:PORT", help="Where Asterisk's FastAGI may ask, such as 127.0.0.1:9094."
+)
 @click.option("--greeting", default="", help="What callers hear first.")
 @click.option("--transfer-to", default="", metavar="TARGET", help="Where callers go when the mesh is gone.")
 @click.option("--max-calls", default=200, show_default=True, help="Calls at once; one too many is given back.")
@@ -46,6 +49,7 @@ def voice(
     invocation: Invocation,
     *,
     listen: str,
+    agi: str,
     greeting: str,
     transfer_to: str,
     max_calls: int,
@@ -71,10 +75,13 @@ def voice(
     options.show_logs(verbose=invocation.verbose)
     settings = invocation.settings()
     require_safe_address(listen, insecure_ok=settings.mesh.insecure_listen)
+    if agi:
+        require_safe_address(agi, insecure_ok=settings.mesh.insecure_listen)
     caller, mesh = settings.caller, find_mesh(settings)
     part = VoicePartSettings(
         edge=mesh.edge,
         listen=listen,
+        agi=agi,
         voice=VoiceSettings(
             locale=caller.locale or "en",
             tenant=caller.tenant,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from lmos_grpc.channels.audiosocket.agi_desk import agi_desk
 from lmos_grpc.channels.audiosocket.voice_edge import voice_edge
 from lmos_grpc.channels.voice.call_observer import NobodyLooks
 from lmos_grpc.channels.voice.phrases import phrases_in
@@ -37,6 +38,7 @@ class VoicePartSettings:
 
     edge: str
     listen: str = "127.0.0.1:0"
+    agi: str = ""
     voice: VoiceSettings = field(default_factory=VoiceSettings)
     phrases: tuple[str, ...] = ()
     max_calls: int = 200
@@ -64,6 +66,7 @@ class RunningVoice:
 
     edge: VoiceEdge
     synthesiser: Synthesiser
+    agi: str = ""
 
 
 @asynccontextmanager
@@ -92,5 +95,8 @@ async def run_voice(
             observer=observer or NobodyLooks(),
             tracer=tracer,
         )
-        async with voice_edge(parts, settings.listen, max_calls=settings.max_calls, drain=settings.drain) as edge:
-            yield RunningVoice(edge, synthesiser)
+        async with AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            agi = (await enter(agi_desk(parts.book, settings.agi))).address if settings.agi else ""
+            edge = voice_edge(parts, settings.listen, max_calls=settings.max_calls, drain=settings.drain)
+            yield RunningVoice(await enter(edge), synthesiser, agi)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import multiprocessing
+import signal
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -62,7 +63,14 @@ class SpeechProcesses:
 
     def _started(self) -> ProcessPoolExecutor:
         # Spawned, because a process with gRPC in it must not be forked.
-        return ProcessPoolExecutor(self._count, mp_context=multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_leave_signals_to_the_edge)
+
+
+def _leave_signals_to_the_edge() -> None:
+    # Ctrl-C and a service manager's SIGTERM reach the whole group, and calls that run are still to be spoken to.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
 
 
 class SphinxRecogniser:

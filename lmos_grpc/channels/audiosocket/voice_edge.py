@@ -38,6 +38,8 @@ class VoiceEdge:
         task = self.group.create_task(self._hold(AudioSocketLeg(reader, writer)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Whatever became of the call, even where it was cancelled before it began.
+        task.add_done_callback(lambda _: writer.close())
 
     async def drain(self, limit: timedelta) -> None:
         """Lets calls come to their end for so long, and hangs up on those that are left."""

@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 
-.PHONY: help setup demo test check generate lock format bench bench-smoke bench-compare clean
+.PHONY: help setup demo demo-ivr test check generate lock format bench bench-smoke bench-compare clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ $(READY):
 
 demo: setup ## start a mesh with a real Envoy, send customers' requests through it, show who answered and why
 	@$(BIN)/lmos demo
+
+demo-ivr: setup ## call a mesh by telephone: a scripted caller, a real Envoy, offline speech; keeps demo-ivr.wav
+	@$(BIN)/lmos demo-ivr
 
 test: setup ## run the tests
 	@$(BIN)/pytest $(ARGS)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-_ORDER = ("paths", "fan-out", "control-plane", "growth", "peers", "transport")
+_ORDER = ("paths", "fan-out", "control-plane", "growth", "peers", "transport", "ivr")
 _HEAD = """# What was measured
 
 Each figure is the median of the rounds, with the lowest and the highest in brackets. What is compared ran in turns

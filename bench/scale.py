@@ -26,6 +26,8 @@ class Scale:
     listening: float
     cancels: int
     decisions: int
+    calls: tuple[int, ...]
+    call_rounds: int  # of one call alone; several calls share them
 
 
 FULL = Scale(
@@ -46,6 +48,8 @@ FULL = Scale(
     listening=6,
     cancels=200,
     decisions=2_000,
+    calls=(1, 20),
+    call_rounds=40,
 )
 SMOKE = Scale(
     rounds=1,
@@ -65,4 +69,6 @@ SMOKE = Scale(
     listening=0.1,
     cancels=5,
     decisions=50,
+    calls=(1, 2),
+    call_rounds=2,
 )

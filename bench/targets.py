@@ -66,6 +66,18 @@ TARGETS = (
     Target(
         "interruption in a live session → no more of it, p99", "growth.session_stop_p99_ms", 100, " ms", at_least=False
     ),
+    Target("call answered → greeting heard, p95", "ivr.greeting_p95_ms_1", 500, " ms", at_least=False),
+    Target("end of speech → answer heard, p50", "ivr.voice_to_voice_p50_ms_1", 900, " ms", at_least=False),
+    Target("end of speech → answer heard, p95", "ivr.voice_to_voice_p95_ms_1", 1_200, " ms", at_least=False),
+    Target("interruption → silence on the line, p95", "ivr.barge_in_p95_ms_1", 200, " ms", at_least=False),
+    *(
+        Target(f"{about}, 20 calls at once, against one call", f"ivr.{key}_20_over_1", 1.2, at_least=False)
+        for about, key in (
+            ("end of speech → answer heard, p50", "voice_to_voice_p50"),
+            ("end of speech → answer heard, p95", "voice_to_voice_p95"),
+            ("interruption → silence on the line, p95", "barge_in_p95"),
+        )
+    ),
     Target("streamed events/s, all in Python, against a2a-sdk over gRPC", "peers.mesh_over_a2a", 10),
     Target("the same with compiled agents and caller", "peers.compiled_over_a2a", 10),
     Target("streamed events/s, all in Python, against AutoGen's gRPC host", "peers.mesh_over_autogen", 10),

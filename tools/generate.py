@@ -25,6 +25,9 @@ PROTOS = ROOT / "protos"
 REQUIREMENTS = ROOT / "tools" / "requirements-generate.txt"
 TOOLCHAIN = ROOT / ".cache" / "generate"
 DESCRIPTORS = Path("envoy/lmos_descriptors.binpb")
+# The interface of somebody else: no package of ours, and so a descriptor set that is loaded into a pool of its own.
+BYOVA = Path("lmos_grpc/channels/byova/byova.proto")
+BYOVA_DESCRIPTORS = BYOVA.with_suffix(".binpb")
 GO = shutil.which("go")
 GO_STUBS = Path("gen/go")
 GO_MODULE = "github.com/lmos-grpc/lmos-grpc/gen/go"
@@ -66,6 +69,7 @@ def _generate(python: Path, out: Path) -> None:
     services = [source for source in sources if "\nservice " in (PROTOS / source).read_text()]
     (out / "gen").mkdir()
     (out / "envoy").mkdir()
+    (out / BYOVA.parent).mkdir(parents=True)
     protoc = [str(python), "-m", "grpc_tools.protoc", f"-I{PROTOS}"]
     path = f"{TOOLCHAIN / 'bin'}:/usr/bin:/bin"
     python_out = [f"--python_out={out}/gen", f"--mypy_out=quiet:{out}/gen"]
@@ -77,6 +81,10 @@ def _generate(python: Path, out: Path) -> None:
         [*protoc, *python_out, *sources],
         [*protoc, *grpc_out, *services],
         [*protoc, *descriptors, *details, *sources],
+        [
+            *(str(python), "-m", "grpc_tools.protoc", f"-I{ROOT / BYOVA.parent}", "--include_imports"),
+            *(f"--descriptor_set_out={out / BYOVA_DESCRIPTORS}", BYOVA.name),
+        ],
     ):
         subprocess.run(command, check=True, env={"PATH": path})
     (out / "gen" / "lmos" / "py.typed").touch()
@@ -98,7 +106,7 @@ def _generate_go(python: Path, go: str, out: Path) -> None:
 
 def _files(top: Path) -> set[Path]:
     found = {path.relative_to(top) for path in (top / "gen").rglob("*") if path.is_file()}
-    return {path for path in found if _is_generated(path)} | {DESCRIPTORS}
+    return {path for path in found if _is_generated(path)} | {DESCRIPTORS, BYOVA_DESCRIPTORS}
 
 
 def _is_generated(path: Path) -> bool:

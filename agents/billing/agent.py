@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agents.billing import answers, phrases
-from agents.telco_data import customer_data, introduction, language_of, spoken
+from agents.telco_data import asking_for_number, customer_data, customer_of, introduction, language_of, spoken
 from lmos_grpc import Agent
 
 if TYPE_CHECKING:
@@ -66,9 +66,13 @@ async def list_invoices(turn: Turn) -> AsyncIterator[str | EventBody]:
     examples=phrases.PAYMENT_STATUS,
 )
 async def payment_status(turn: Turn) -> AsyncIterator[str | EventBody]:
-    """Tells what is open."""
+    """Tells what is open; on the telephone after asking whose invoices are meant."""
     language = language_of(turn.text, turn.locale)
-    customer = customers.customer(turn.user.id)
+    customer = customer_of(turn, customers)
+    if customer is None:
+        for event in asking_for_number(turn):
+            yield event
+        return
     invoices = customers.invoices(customer)
     text = answers.payment_status(language, invoices, customers.today()) if invoices else answers.no_invoices(language)
     async for piece in spoken(introduction(language, customer) + text):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bench.parts.control_plane import measure_control_plane
 from bench.parts.fan_out import measure_fan_out
 from bench.parts.growth import measure_growth
+from bench.parts.ivr import measure_ivr
 from bench.parts.paths import measure_paths
 from bench.parts.peers import measure_peers
 from bench.parts.transport import measure_transport
@@ -24,6 +25,7 @@ PARTS: Mapping[str, Callable[[BenchRun], Awaitable[PartResult]]] = {
     "growth": measure_growth,
     "peers": measure_peers,
     "transport": measure_transport,
+    "ivr": measure_ivr,
 }
 
 __all__ = ["PARTS"]

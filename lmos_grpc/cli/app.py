@@ -14,7 +14,10 @@ from lmos_grpc.errors import LmosError
 
 _EXIT_CODES = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
-_COMMANDS = ("up", "ask", "chat", "agents", "route", "trace", "agent", "serve", "check", "doctor", "demo")
+_COMMANDS = (
+    *("up", "ask", "chat", "agents", "route", "trace", "agent"),
+    *("serve", "check", "voice", "byova", "doctor", "demo", "demo-ivr"),
+)
 
 
 class _Commands(click.Group):
@@ -28,8 +31,9 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"lmos_grpc.cli.command.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"lmos_grpc.cli.command.{name}")
+        command: click.Command = getattr(module, name)
         return command
 
 

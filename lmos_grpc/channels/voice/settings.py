@@ -1,0 +1,29 @@
+"""How a voice edge treats its callers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from lmos_grpc.channels.voice.ear import EarSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceSettings:
+    """`fallback_target` is where callers go when the mesh is gone; empty: they are told so, and hung up on."""
+
+    locale: str = "en"
+    tenant: str = "default"
+    channel: str = "ivr"
+    agent: str = ""
+    greeting: str = ""  # empty: as the phrases of the language have it
+    fallback_target: str = ""
+    ear: EarSettings = field(default_factory=EarSettings)
+    no_input_after: timedelta = timedelta(seconds=6)
+    max_reprompts: int = 2
+    filler_after: timedelta = timedelta(milliseconds=1_200)
+    turn_limit: timedelta = timedelta(seconds=12)
+    connect_limit: timedelta = timedelta(seconds=3)
+    reconnects: int = 2
+    wrap_up: timedelta = timedelta(seconds=2)
+    longest_call: timedelta = timedelta(hours=1)

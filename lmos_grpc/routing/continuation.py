@@ -10,7 +10,7 @@ from lmos_grpc.domain.turn import ClarificationAnswer
 from lmos_grpc.errors import UnknownOptionError
 from lmos_grpc.routing.case import told
 from lmos_grpc.routing.explicit import named_agents, to_named
-from lmos_grpc.routing.follow_up import after_dismissal, is_follow_up, is_reply, option_meant
+from lmos_grpc.routing.follow_up import after_dismissal, is_follow_up, is_reply, option_meant, refers_back
 
 if TYPE_CHECKING:
     from lmos_grpc.clients.live_view import LiveView
@@ -76,7 +76,7 @@ def stay_with_last(case: Case, ranking: Ranking, state: ConversationState) -> De
         stays = is_reply(case.text) or is_follow_up(case.text)
         reason = f"the text only makes sense after the last turn, which {agent} had"
     elif same_topic in ranking.rivals:
-        stays = same_topic is not ranking.best
+        stays = same_topic is not ranking.best or refers_back(case.text)
         reason = f"{told(ranking.best)}, too close to {agent}, which had the last turn, to move"
     else:
         stays = is_follow_up(case.text) and not _moves_away(case, ranking, agent)

@@ -71,8 +71,12 @@ def is_reply(text: str) -> bool:
 
 def is_follow_up(text: str) -> bool:
     """Whether the text leans on what came before: a few words, or a word that refers back."""
-    said = words(text)
-    return len(said) <= _SHORT or not _REFERRING.isdisjoint(said)
+    return len(words(text)) <= _SHORT or refers_back(text)
+
+
+def refers_back(text: str) -> bool:
+    """Whether a word of the text stands for something that was said before."""
+    return not _REFERRING.isdisjoint(words(text))
 
 
 def after_dismissal(text: str) -> str | None:

@@ -1,5 +1,6 @@
 """Who gets a turn: governance, conversation and classification, in one pure decision."""
 
+from lmos_grpc.routing.background_learning import BackgroundLearning, learning_in_background
 from lmos_grpc.routing.classifier import Classifier, Offer, Score
 from lmos_grpc.routing.decide import Router
 from lmos_grpc.routing.lane import LaneChoice
@@ -7,6 +8,7 @@ from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClass
 from lmos_grpc.routing.settings import ExpressLane, RoutingSettings
 
 __all__ = [
+    "BackgroundLearning",
     "Classifier",
     "ExpressLane",
     "LaneChoice",
@@ -15,4 +17,5 @@ __all__ = [
     "Router",
     "RoutingSettings",
     "Score",
+    "learning_in_background",
 ]

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A machine says -1 for what is not like its phrases at all. How far it dares to go above that for what is like them:
-# the more phrases it saw, the farther. A share of that it says of what is strange to it; where there are few other
-# agents, the lead over that counts, for being ahead of nobody means nothing.
-_NOTHING = -1.0
-_STRANGE = 0.4
+NOTHING = -1.0  # what a machine says of what is not like its phrases at all
 _REACH = 0.3
 _REACH_PER_STEP = 0.35
+# That share of its reach a machine says of what is strange to it. Where there are few other agents the lead over that
+# counts, for being ahead of nobody means nothing.
+_STRANGE = 0.4
+
+
+def reach(phrases: int) -> float:
+    """How far above `NOTHING` a machine dares to go for what is like its phrases: the more it saw, the farther."""
+    return _REACH + _REACH_PER_STEP * float(np.log1p(phrases))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,10 @@ class Calibration:
 
     def value(self, evidence: Evidence) -> float:
         """The chance, rounded so that it is the same on every machine."""
-        taught = float(np.log1p(evidence.phrases))
-        reach = _REACH + _REACH_PER_STEP * taught
+        taught, far = float(np.log1p(evidence.phrases)), reach(evidence.phrases)
         logit = (
-            self.machine * (evidence.machine - _NOTHING) / reach
-            + self.lead * (evidence.machine - max(evidence.rival, _NOTHING + _STRANGE * reach)) / reach
+            self.machine * (evidence.machine - NOTHING) / far
+            + self.lead * (evidence.machine - max(evidence.rival, NOTHING + _STRANGE * far)) / far
             + self.likeness * evidence.likeness
             + self.taught * taught
             + self.offset

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lmos_grpc.routing.text_features import Floats
 
 _FIRST_ROWS = 64
+_FIRST_LOOK = 64
 
 
 class Centres:
@@ -21,12 +22,13 @@ class Centres:
     def __init__(self, width: int) -> None:
         self._rows: dict[Offer, int] = {}
         self._offers: list[Offer | None] = []
+        self._free: list[int] = []
         self._matrix: Floats = np.zeros((_FIRST_ROWS, width), dtype=np.float32)
 
     def put(self, offer: Offer, centre: Floats) -> None:
         """Takes in an offer that is not there yet."""
-        if None in self._offers:
-            row = self._offers.index(None)
+        if self._free:
+            row = self._free.pop()
             self._offers[row] = offer
         else:
             row = len(self._offers)
@@ -38,11 +40,20 @@ class Centres:
 
     def drop(self, offer: Offer) -> None:
         """Forgets an offer that is there."""
-        self._offers[self._rows.pop(offer)] = None
+        row = self._rows.pop(offer)
+        self._offers[row] = None
+        self._free.append(row)
 
     def nearest(self, offer: Offer) -> Iterator[Offer]:
         """All others, the nearest first."""
         matrix = self._matrix[: len(self._offers)]
         likeness = (matrix @ matrix[self._rows[offer]]).round(4)
-        order = sorted((-likeness[row], other) for other, row in self._rows.items() if other != offer)
-        return (other for _, other in order)
+        given, count = 0, _FIRST_LOOK
+        while given < len(self._rows) - 1:
+            # The best few are sought first, for hardly anybody asks for more.
+            floor = -np.inf if count >= len(likeness) else np.partition(likeness, -count)[-count]
+            rows = np.flatnonzero(likeness >= floor)
+            found = ((row, self._offers[row]) for row in rows)
+            order = sorted((-likeness[row], other) for row, other in found if other is not None and other != offer)
+            yield from (other for _, other in order[given:])
+            given, count = len(order), count * 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from lmos_grpc.routing.background import Background
 from lmos_grpc.routing.centres import Centres
 from lmos_grpc.routing.classifier import Offer
 from lmos_grpc.routing.everyday import EVERYDAY
+from lmos_grpc.routing.lesson import Lesson, Machine, rough_machine
 from lmos_grpc.routing.machine import support
 from lmos_grpc.routing.phrase_set import PhraseSet, phrases_of
 
@@ -30,24 +31,6 @@ _DESCRIPTION_COST = 0.15  # nobody says what a description says
 _NEW, _NEAR, _FAR = range(3)  # how urgently a machine has to be made again
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Machine:
-    """The weights of an offer: by feature, for the vector, and alone."""
-
-    profile: Floats
-    direction: Floats
-    bias: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
-    """What was learnt of an offer; no machine: that it is gone."""
-
-    offer: Offer
-    phrases: PhraseSet | None = None
-    machine: Machine | None = None
-
-
 class Learner:
     """Makes a machine for every offer. A machine depends on the cards that are there and on nothing else.
 
@@ -63,6 +46,7 @@ class Learner:
         self._background = Background.of({}, self._everyday)
         self._centres = Centres(self._background.rows.shape[1])
         self._stale: dict[Offer, int] = {}
+        self._queue: list[tuple[int, Offer]] = []
         self._neighbours: dict[Offer, tuple[Offer, ...]] = {}
 
     def change(self, changed: Mapping[AgentKey, AgentCard | None]) -> Iterator[Lesson]:
@@ -79,21 +63,22 @@ class Learner:
                     touched.add(offer)
                     phrases = self._sets[offer] = PhraseSet.of(phrases_of(card, capability), self._embed)
                     self._centres.put(offer, phrases.sketch().mean(axis=0))
-                    yield Lesson(offer, phrases, self._rough(phrases))
+                    yield Lesson(offer, phrases, rough_machine(phrases, len(phrases)))
         self._mark_stale(touched)
 
     def learn(self) -> Lesson | None:
         """Makes the machine anew that needs it most; None where all are as they should be."""
-        if not self._stale:
-            return None
-        offer = min(self._stale, key=lambda each: (self._stale[each], each))
-        del self._stale[offer]
-        return Lesson(offer, self._sets[offer], self._machine(offer))
+        while self._queue:
+            level, offer = heappop(self._queue)
+            if self._stale.get(offer) == level:
+                del self._stale[offer]
+                return Lesson(offer, self._sets[offer], self._machine(offer))
+        return None
 
     @property
     def urgent(self) -> bool:
         """Whether something that is new, or near to something new, still has to be learnt."""
-        return any(level < _FAR for level in self._stale.values())
+        return bool(self._queue) and self._queue[0][0] < _FAR
 
     def _forget(self, offer: Offer) -> None:
         self._centres.drop(offer)
@@ -103,16 +88,22 @@ class Learner:
 
     def _mark_stale(self, touched: set[Offer]) -> None:
         before, self._background = self._background, Background.of(self._sets, self._everyday)
-        if self._background.signature != before.signature:
-            self._stale.update((offer, _FAR) for offer in self._sets if offer not in self._stale)
-        present = [each for each in touched if each in self._sets]
-        for offer, known in self._neighbours.items():
-            if not touched.isdisjoint(known):
-                self._stale[offer] = min(_NEAR, self._stale.get(offer, _NEAR))
+        present = touched & self._sets.keys()
         for offer in present:
-            self._stale[offer] = _NEW
-            for other in islice(self._centres.nearest(offer), _NEIGHBOURS):
-                self._stale[other] = min(_NEAR, self._stale.get(other, _NEAR))
+            self._mark(offer, _NEW)
+        if len(present) < len(self._sets):
+            near = {other for offer in present for other in islice(self._centres.nearest(offer), _NEIGHBOURS)}
+            for offer, known in self._neighbours.items():
+                if offer in near or not touched.isdisjoint(known):
+                    self._mark(offer, _NEAR)
+            if self._background.signature != before.signature:
+                for offer in self._sets:
+                    self._mark(offer, _FAR)
+
+    def _mark(self, offer: Offer, level: int) -> None:
+        if level < self._stale.get(offer, _FAR + 1):
+            self._stale[offer] = level
+            heappush(self._queue, (level, offer))
 
     def _may_meet(self, one: Offer, other: Offer) -> bool:
         # Offers that no turn can ever choose between have nothing to learn from each other: other versions of the same
@@ -121,10 +112,6 @@ class Learner:
             return one.key == other.key and one != other
         mine, theirs = self._cards[one.key], self._cards[other.key]
         return _overlap(mine.tenants, theirs.tenants) and _overlap(mine.channels, theirs.channels)
-
-    def _rough(self, phrases: PhraseSet) -> Machine:
-        profile, direction = phrases.mixture(np.full(len(phrases), 1 / len(phrases), dtype=np.float32))
-        return Machine(profile, direction, -1.0)
 
     def _machine(self, offer: Offer) -> Machine:
         every = self._sets[offer]

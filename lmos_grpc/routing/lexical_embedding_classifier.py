@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lmos_grpc.routing.calibration import Calibration, Evidence
-from lmos_grpc.routing.classifier import Score
+from lmos_grpc.routing.classifier import Offer, Score
 from lmos_grpc.routing.learner import Learner
+from lmos_grpc.routing.lesson import glance
 from lmos_grpc.routing.text_features import FEATURES, LONGEST_TEXT, features
 from lmos_grpc.routing.weight_table import WeightTable
-from lmos_grpc.routing.word_vectors import DIMENSIONS, load_word_vectors
+from lmos_grpc.routing.word_vectors import load_word_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lmos_grpc.domain.card import AgentCard, AgentKey
-    from lmos_grpc.routing.classifier import Offer
-    from lmos_grpc.routing.learner import Lesson
+    from lmos_grpc.routing.lesson import Lesson
     from lmos_grpc.routing.text_features import Floats, Ids
-    from lmos_grpc.routing.word_vectors import WordVectors
+    from lmos_grpc.routing.text_vectors import TextVectors
 
 _SHORTLIST = 16
 _COMPARED = 5  # so many are compared with the text phrase by phrase
@@ -39,21 +39,30 @@ class LexicalEmbeddingClassifier:
     The machines tell intents apart; the nearest phrase and the lead over the others tell what is out of scope.
     """
 
-    name = "lexical-embedding"
-
-    def __init__(self, load: Callable[[], WordVectors] = load_word_vectors) -> None:
-        self._load = load
-        self._learner = Learner(lambda text: load().embed(text[:LONGEST_TEXT]))
-        self._table = WeightTable(DIMENSIONS)
+    def __init__(self, load: Callable[[], TextVectors] = load_word_vectors, *, name: str = "lexical-embedding") -> None:
+        self.name = name
+        self._vectors = load()
+        self.learner = Learner(self._embed)
+        self._table = WeightTable(self._vectors.dimensions)
         self._calibration = Calibration()
         self._selections: dict[frozenset[Offer], _Selection] = {}
 
     def sync(self, changed: Mapping[AgentKey, AgentCard | None]) -> None:
         """Takes in cards and learns all that follows from them."""
-        for lesson in self._learner.change(changed):
+        for lesson in self.learner.change(changed):
             self.take(lesson)
-        while (learnt := self._learner.learn()) is not None:
+        while (learnt := self.learner.learn()) is not None:
             self.take(learnt)
+
+    def glance(self, changed: Mapping[AgentKey, AgentCard | None], until: float) -> None:
+        """Makes cards that it does not know rankable in a hurry, until `take` brings more, and forgets who is gone."""
+        for key, card in changed.items():
+            if card is None:
+                self._table.drop(key)
+                self._selections.clear()
+            elif not any(each in self._table for each in Offer.of(card)):
+                for lesson in glance(card, self._embed, until):
+                    self.take(lesson)
 
     def take(self, lesson: Lesson) -> None:
         """Takes in what was learnt elsewhere; in force for the next text."""
@@ -66,7 +75,7 @@ class LexicalEmbeddingClassifier:
         if not offers:
             return ()
         ids, weights = features(text)
-        direction = self._load().embed(text[:LONGEST_TEXT])
+        direction = self._embed(text)
         said = self._table.scores(ids, weights, direction)[columns].round(5)
         rivals = _rivals(said, agents)
         dense = np.zeros(FEATURES, dtype=np.float32)
@@ -80,6 +89,9 @@ class LexicalEmbeddingClassifier:
             )
             scores.append(Score(offers[at], self._calibration.value(evidence), nearest))
         return tuple(sorted(scores, key=lambda each: (-each.value, each.offer)))
+
+    def _embed(self, text: str) -> Floats:
+        return self._vectors.embed(text[:LONGEST_TEXT])
 
     def _selection(self, candidates: frozenset[Offer]) -> _Selection:
         found = self._selections.get(candidates)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MEANING = np.float32(0.7)  # the length of a vector beside the features, whose length is one
 
+_GRAIN = np.float32(1 / 400)  # in a unit vector of hundreds of numbers, none is far from zero
 _SKETCH = 2_048
 _SPREAD = 2_654_435_761  # Knuth's multiplier: neighbouring ids land far apart
 
@@ -32,7 +33,7 @@ class PhraseSet:
     """
 
     phrases: tuple[str, ...]
-    vectors: npt.NDArray[np.float16]
+    vectors: npt.NDArray[np.int8]
     ids: npt.NDArray[np.uint16]
     weights: npt.NDArray[np.float16]
     starts: npt.NDArray[np.int32]
@@ -44,7 +45,7 @@ class PhraseSet:
         parts = [features(each) for each in phrases]
         return cls(
             tuple(phrases),
-            np.stack([embed(each) for each in phrases]).astype(np.float16),
+            np.stack([_coarse(embed(each)) for each in phrases]),
             np.concatenate([ids for ids, _ in parts]).astype(np.uint16),
             np.concatenate([weights for _, weights in parts]).astype(np.float16),
             _starts(np.array([len(ids) for ids, _ in parts])),
@@ -82,12 +83,13 @@ class PhraseSet:
     def likeness(self, dense: Floats, direction: Floats) -> Floats:
         """How like each phrase is to a text, which is given by all its features and by its vector."""
         shared: Floats = np.add.reduceat(self.weights * dense[self.ids], self.starts)
-        return shared + MEANING * MEANING * (self.vectors.astype(np.float32) @ direction)
+        meant: Floats = self.vectors.astype(np.float32) @ (_GRAIN * direction)
+        return shared + MEANING * MEANING * meant
 
     def mixture(self, shares: Floats) -> tuple[Floats, Floats]:
         """All phrases together, each by its share: by feature, and as a vector."""
         profile = np.bincount(self.ids, np.repeat(shares, self.lengths) * self.weights, FEATURES)
-        return profile.astype(np.float32), shares @ self.vectors.astype(np.float32)
+        return profile.astype(np.float32), shares @ (_GRAIN * self.vectors.astype(np.float32))
 
     def sketch(self) -> Floats:
         """The phrases as short dense rows, whose products are nearly those of features, vectors and a constant."""
@@ -95,7 +97,17 @@ class PhraseSet:
         place, sign = _folded(self.ids)
         lexical = np.bincount(cells + place, sign * self.weights, len(self) * _SKETCH).reshape(len(self), _SKETCH)
         constant = np.ones((len(self), 1))
-        return np.concatenate((lexical, MEANING * self.vectors, constant), axis=1, dtype=np.float32, casting="unsafe")
+        return np.concatenate(
+            (lexical, MEANING * _GRAIN * self.vectors.astype(np.float32), constant),
+            axis=1,
+            dtype=np.float32,
+            casting="unsafe",
+        )
+
+
+def _coarse(vector: Floats) -> npt.NDArray[np.int8]:
+    coarse: npt.NDArray[np.int8] = np.clip(np.rint(vector / _GRAIN), -127, 127).astype(np.int8)
+    return coarse
 
 
 def phrases_of(card: AgentCard, capability: Capability) -> tuple[str, ...]:

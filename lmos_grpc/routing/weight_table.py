@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lmos_grpc.routing.lesson import Lesson
 from lmos_grpc.routing.phrase_set import MEANING
 from lmos_grpc.routing.text_features import FEATURES
 
 if TYPE_CHECKING:
+    from lmos_grpc.domain.card import AgentKey
     from lmos_grpc.routing.classifier import Offer
-    from lmos_grpc.routing.learner import Lesson
     from lmos_grpc.routing.phrase_set import PhraseSet
     from lmos_grpc.routing.text_features import Floats, Ids
 
@@ -25,7 +26,7 @@ class WeightTable:
         self._columns: dict[Offer, int] = {}
         self._phrases: dict[Offer, PhraseSet] = {}
         self._free = list(range(_FIRST_COLUMNS))
-        self._profiles = np.zeros((FEATURES, _FIRST_COLUMNS), dtype=np.float32)
+        self._profiles = np.zeros((FEATURES, _FIRST_COLUMNS), dtype=np.float16)  # by far the largest
         self._directions = np.zeros((dimensions, _FIRST_COLUMNS), dtype=np.float32)
         self._biases = np.zeros(_FIRST_COLUMNS, dtype=np.float32)
 
@@ -39,6 +40,11 @@ class WeightTable:
     def columns(self, offers: list[Offer]) -> Ids:
         """The columns of the offers, in their order."""
         return np.array([self._columns[each] for each in offers], dtype=np.int64)
+
+    def drop(self, key: AgentKey) -> None:
+        """Forgets all offers of an agent."""
+        for offer in [each for each in self._columns if each.key == key]:
+            self.take(Lesson(offer))
 
     def take(self, lesson: Lesson) -> bool:
         """Takes in what was learnt; whether the offer came or went."""
@@ -60,7 +66,7 @@ class WeightTable:
 
     def scores(self, ids: Ids, weights: Floats, direction: Floats) -> Floats:
         """What the machine of every column says of a text: about 1 where it is its own, about -1 where it is not."""
-        lexical: Floats = weights @ self._profiles[ids]
+        lexical: Floats = weights @ self._profiles[ids].astype(np.float32)
         return lexical + MEANING * MEANING * (direction @ self._directions) + self._biases
 
     def _grow(self) -> None:

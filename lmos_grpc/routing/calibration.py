@@ -44,11 +44,11 @@ class Calibration:
     each intent, and whole domains left out to stand for what is out of scope.
     """
 
-    machine: float = 2.2
-    lead: float = 5.2
-    likeness: float = 3.59
-    taught: float = -0.49
-    offset: float = -0.85
+    machine: float = 1.07
+    lead: float = 4.29
+    likeness: float = 2.99
+    taught: float = -0.36
+    offset: float = -0.6
 
     def value(self, evidence: Evidence) -> float:
         """The chance, rounded so that it is the same on every machine."""

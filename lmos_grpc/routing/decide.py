@@ -18,6 +18,7 @@ from lmos_grpc.routing.follow_up import after_dismissal
 from lmos_grpc.routing.governance import govern
 from lmos_grpc.routing.lane import choose_lane
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
+from lmos_grpc.routing.second_opinion import UNSURE, Told, noted, options_of
 from lmos_grpc.routing.settings import ExpressLane, RoutingSettings
 from lmos_grpc.routing.versions import CardRange
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lmos_grpc.routing.classifier import Classifier
     from lmos_grpc.routing.governance import Governed
     from lmos_grpc.routing.lane import LaneChoice
+    from lmos_grpc.routing.second_opinion import Consultant
 
 _NEW_CONVERSATION = ConversationState()
 _UNAVAILABLE = (StrategyKind.QUORUM, StrategyKind.BEST)
@@ -46,12 +48,14 @@ class Router:
         classifier: Classifier | None = None,
         settings: RoutingSettings | None = None,
         *,
+        consultant: Consultant | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._view = view
         self._classifier = classifier or LexicalEmbeddingClassifier()
         self._settings = settings or RoutingSettings()
         self._clock = clock
+        self._consultant = consultant
         self._known: dict[AgentKey, tuple[AgentCard, bool]] = {}
         self._governed: dict[tuple[str, str, str], Governed] = {}
         self._unsubscribe = view.subscribe(self._take_in)
@@ -84,6 +88,27 @@ class Router:
             elapsed=timedelta(seconds=self._clock() - started),
         )
 
+    async def consult(
+        self, turn: TurnRequest, decision: Decision, state: ConversationState = _NEW_CONVERSATION
+    ) -> Decision:
+        """The decision, looked at again where nobody was found or several were, if there is whom to ask.
+
+        Costs at most the time limit of the second opinion; what was decided stands where there is none.
+        """
+        if self._consultant is None or decision.mode not in UNSURE:
+            return decision
+        started = self._clock()
+        case = self._case(turn, state)
+        cards = {name: agent.card for name, agent in case.governed.allowed.items()}
+        options = options_of(case.rank(case.text).scores, cards)
+        told = await self._consultant.ask(case.text, options) if options else ()
+        if isinstance(told, str):
+            decision = noted(decision, told)
+        elif told:
+            second = replace(case, classifier=Told(f"{case.classifier.name}, {self._consultant.opinion.name}", told))
+            decision = by_ranking(second, second.rank(case.text))
+        return replace(decision, elapsed=decision.elapsed + timedelta(seconds=self._clock() - started))
+
     def lane(self, turn: TurnRequest, decision: Decision, state: ConversationState = _NEW_CONVERSATION) -> LaneChoice:
         """The lane that a turn may take after its decision, and why."""
         agent = self._view.agents.get(decision.targets[0].key) if decision.targets else None
@@ -100,13 +125,16 @@ class Router:
                 f"the strategy {kind.value} is not available yet; use one, all or first", field="hint.strategy.kind"
             )
 
-    def _by_text(self, turn: TurnRequest, state: ConversationState) -> Decision:
-        talked = _talked_before(turn, state)
+    def _case(self, turn: TurnRequest, talked: ConversationState) -> Case:
         text = turn.message.text
         if talked.last_agent or talked.open_question:
             text = after_dismissal(text) or text
-        case = Case(turn, text, self._govern(turn), self._classifier, self._settings)
-        ranking = case.rank(text)
+        return Case(turn, text, self._govern(turn), self._classifier, self._settings)
+
+    def _by_text(self, turn: TurnRequest, state: ConversationState) -> Decision:
+        talked = _talked_before(turn, state)
+        case = self._case(turn, talked)
+        ranking = case.rank(case.text)
         return (
             (reply_to_question(case, ranking, talked.open_question) if talked.open_question else None)
             or several_intents(case, ranking)

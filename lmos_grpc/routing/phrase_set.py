@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.card import AgentCard, Capability
     from lmos_grpc.routing.text_features import Floats, Ids
 
-MEANING = np.float32(0.7)  # the length of a vector beside the features, whose length is one
-
 _GRAIN = np.float32(1 / 400)  # in a unit vector of hundreds of numbers, none is far from zero
 _SKETCH = 2_048
 _SPREAD = 2_654_435_761  # Knuth's multiplier: neighbouring ids land far apart
@@ -84,7 +82,7 @@ class PhraseSet:
         """How like each phrase is to a text, which is given by all its features and by its vector."""
         shared: Floats = np.add.reduceat(self.weights * dense[self.ids], self.starts)
         meant: Floats = self.vectors.astype(np.float32) @ (_GRAIN * direction)
-        return shared + MEANING * MEANING * meant
+        return shared + meant
 
     def mixture(self, shares: Floats) -> tuple[Floats, Floats]:
         """All phrases together, each by its share: by feature, and as a vector."""
@@ -98,7 +96,7 @@ class PhraseSet:
         lexical = np.bincount(cells + place, sign * self.weights, len(self) * _SKETCH).reshape(len(self), _SKETCH)
         constant = np.ones((len(self), 1))
         return np.concatenate(
-            (lexical, MEANING * _GRAIN * self.vectors.astype(np.float32), constant),
+            (lexical, _GRAIN * self.vectors.astype(np.float32), constant),
             axis=1,
             dtype=np.float32,
             casting="unsafe",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmos_grpc.routing.lesson import Lesson
-from lmos_grpc.routing.phrase_set import MEANING
 from lmos_grpc.routing.text_features import FEATURES
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class WeightTable:
     def scores(self, ids: Ids, weights: Floats, direction: Floats) -> Floats:
         """What the machine of every column says of a text: about 1 where it is its own, about -1 where it is not."""
         lexical: Floats = weights @ self._profiles[ids].astype(np.float32)
-        return lexical + MEANING * MEANING * (direction @ self._directions) + self._biases
+        return lexical + direction @ self._directions + self._biases
 
     def _grow(self) -> None:
         width = len(self._biases)

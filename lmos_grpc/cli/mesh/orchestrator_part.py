@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.agent_service import AGENT_SERVICE, MeteredRunner, TurnExecutor, add_agent_service
 from lmos_grpc.cli.mesh.agent_line import AgentLine
+from lmos_grpc.cli.mesh.classifier_part import open_consultant, run_classifier
 from lmos_grpc.conversation import CONVERSATION_SERVICE, add_conversation_service, open_turn_log
 from lmos_grpc.discovery import DISCOVERY_SERVICE
 from lmos_grpc.orchestrator import ORCHESTRATOR_SERVICE, Orchestrator, add_orchestrator_service
-from lmos_grpc.routing import LexicalEmbeddingClassifier, Router, learning_in_background
+from lmos_grpc.routing import Router
 from lmos_grpc.rpc import serve
 from lmos_grpc.telemetry import ServerTracingInterceptor
 
@@ -52,10 +53,11 @@ async def run_orchestrator(
         telemetry.tracing("lmos-orchestrator") as tracing,
         open_turn_log(state / TURNS) as log,
         asyncio.TaskGroup() as endings,
-        learning_in_background(LexicalEmbeddingClassifier()) as classifier,
+        run_classifier(routing.classifier) as classifier,
+        open_consultant(routing.opinion) as consultant,
     ):
         line = AgentLine(tracing.tracer)
-        with closing(Router(view, classifier, routing)) as router:
+        with closing(Router(view, classifier, routing, consultant=consultant)) as router:
             orchestrator = Orchestrator(router, view, log, line)
             async with serve(
                 address,

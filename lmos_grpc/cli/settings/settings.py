@@ -16,6 +16,10 @@ class MeshSection:
     state: Path = Path("~/.local/state/lmos")
     fallback_agent: str = ""
     express: str = "off"  # off, asked or on
+    classifier: str = "lexical"  # lexical or sentence
+    opinion: str = "off"  # off, chat or embedding: whom to ask, over model.base_url, where the classifier is not sure
+    opinion_model: str = ""  # empty: model.name
+    opinion_limit: str = "1s"
     insecure_listen: bool = False
 
 

@@ -9,8 +9,9 @@ from lmos_grpc.domain.decision import DecisionMode
 from lmos_grpc.domain.turn import ClarificationAnswer
 from lmos_grpc.errors import UnknownOptionError
 from lmos_grpc.routing.case import told
+from lmos_grpc.routing.classified import to_fallback
 from lmos_grpc.routing.explicit import named_agents, to_named
-from lmos_grpc.routing.follow_up import after_dismissal, is_follow_up, is_reply, option_meant, refers_back
+from lmos_grpc.routing.follow_up import after_dismissal, is_follow_up, is_reply, none_meant, option_meant, refers_back
 
 if TYPE_CHECKING:
     from lmos_grpc.clients.live_view import LiveView
@@ -50,7 +51,10 @@ def by_answer(view: LiveView, turn: TurnRequest, state: ConversationState, *, un
 
 def reply_to_question(case: Case, ranking: Ranking, question: OpenQuestion) -> Decision | None:
     """The decision where the text answers the open question; None where it is about something else."""
-    option = option_meant(case.text, question.clarification.options)
+    options = question.clarification.options
+    if not question.agent and options and none_meant(case.text):
+        return to_fallback(case, ranking, "the caller wants none of the options")
+    option = option_meant(case.text, options)
     agent = (option.agent if option else "") or question.agent
     if agent not in case.governed.allowed:
         return None

@@ -40,6 +40,8 @@ _REFERRING = frozenset(
         "es das dies diese dieser diesen dazu davon dafür damit daran dort nochmal noch mehr stattdessen anders"
     )
 )
+_NONE = frozenset(words("neither none nothing weder keine keiner keines keins keinen nichts"))
+_OF_THEM = frozenset(words("of them these those the two both davon von den beiden noch no nein"))
 _SHORT = 3
 _DIGITS = 3  # a longer number is no place in a list
 _DISMISSAL = re.compile(
@@ -61,6 +63,12 @@ def option_meant(text: str, options: Sequence[ClarificationOption]) -> Clarifica
     named = [each for each in options if telling and telling <= _words_of(each)]
     spelt = [each for each in options if len(set(words(each.label))) > 1 and set(words(each.label)) <= said]
     return next((found[0] for found in (named, spelt) if len(found) == 1), None)
+
+
+def none_meant(text: str) -> bool:
+    """Whether the text turns down all options: "neither", "none of these", "keins von beiden"."""
+    said = set(words(text))
+    return bool(said & _NONE) and said <= _NONE | _OF_THEM | _FILLERS
 
 
 def is_reply(text: str) -> bool:

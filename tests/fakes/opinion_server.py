@@ -18,7 +18,7 @@ _DIMENSIONS = 64
 
 @dataclass(slots=True)
 class OpinionServer:
-    """Set what it answers before it is asked. `chosen` is the whole content of a chat answer; `silent` never answers."""
+    """Set what it answers before it is asked. `chosen` is the content of a chat answer; `silent` never answers."""
 
     chosen: str = '{"department": 1}'
     status: int = 200

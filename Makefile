@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 
-.PHONY: help setup demo test check generate lock format bench bench-routing bench-smoke clean
+.PHONY: help setup demo test check generate lock format bench bench-routing bench-smoke bench-compare clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ bench-routing: setup ## measure how the router decides, into bench/ROUTING.md (p
 
 bench-smoke: setup ## run every part of the benchmark for seconds, and see that figures come out (needs Go)
 	@$(BIN)/pytest tests/mesh/test_bench_smoke.py $(ARGS)
+
+bench-compare: setup ## tell what moved since bench/baseline.json; fails where a figure got worse by more than noise
+	@$(BIN)/python -m bench.regression $(ARGS)
 
 clean: ## remove the virtual environment and all caches
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -46,7 +46,7 @@ class ChildProcess:
         try:
             async with asyncio.timeout(limit_seconds):
                 async for line in self.process.stdout:
-                    found: dict[str, Any] = json.loads(line)
+                    found = _spoken(line)
                     if found.get("event") == event:
                         return found
         except TimeoutError:
@@ -61,6 +61,11 @@ class ChildProcess:
     def _failed(self, what: str) -> ChildFailedError:
         tail = self.log.read_text("utf-8", "replace")[-_LOG_TAIL:]
         return ChildFailedError(f"{self.name} {what}; its log ends: {tail}")
+
+
+def _spoken(line: bytes) -> dict[str, Any]:  # Any: JSON values
+    # Some frameworks print what they do between what we ask for.
+    return dict(json.loads(line)) if line.startswith(b"{") else {}
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,13 @@ def resident_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def family_mb(pid: int) -> float:
+    """Memory of a process and of all that it and its children started; what ended meanwhile has none."""
+    with suppress(OSError):
+        return resident_mb(pid) + sum(family_mb(each) for each in _children_of_all_threads(pid))
+    return 0.0
+
+
 def cpu_by_name(pids: Mapping[str, int]) -> dict[str, float]:
     """CPU time of several processes."""
     return {name: cpu_seconds(pid) for name, pid in pids.items()}
@@ -34,3 +42,8 @@ def cpu_by_name(pids: Mapping[str, int]) -> dict[str, float]:
 def children(pid: int) -> list[int]:
     """The processes that a process started from its main thread."""
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()]
+
+
+def _children_of_all_threads(pid: int) -> list[int]:
+    started = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(each) for thread in started for each in thread.read_text("utf-8").split()]

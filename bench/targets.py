@@ -66,6 +66,10 @@ TARGETS = (
     Target("the same with compiled agents and caller", "peers.compiled_over_a2a", 10),
     Target("streamed events/s, all in Python, against AutoGen's gRPC host", "peers.mesh_over_autogen", 10),
     Target("the same with compiled agents and caller", "peers.compiled_over_autogen", 10),
+    *(
+        Target(f"{row}, all in Python, against the best of the peers", f"peers.over_best, {row}", 1)
+        for row in ("turn, 1 caller", "turn, 16 callers", "stream, 1 caller", "stream, 8 callers", "fan-out to 8")
+    ),
 )
 
 

@@ -42,7 +42,10 @@
     ├── EnvironmentFaultError        FAILED_PRECONDITION
     ├── UnreachableError             UNAVAILABLE
     ├── UnknownOptionError           INVALID_ARGUMENT
-    └── NoBranchAnsweredError        UNAVAILABLE
+    ├── NoBranchAnsweredError        UNAVAILABLE
+    ├── TenantNotAllowedError        PERMISSION_DENIED
+    ├── ChannelNotAllowedError       PERMISSION_DENIED
+    └── ChannelUnresolvedError       FAILED_PRECONDITION
 
 The server interceptor in `lmos_grpc.rpc` turns them into `google.rpc.Status`;
 clients turn the status back into the class.
@@ -368,6 +371,27 @@ class NoBranchAnsweredError(LmosError):
 
     code = Code.UNAVAILABLE
     reason = Reason.NO_BRANCH_ANSWERED
+
+
+class TenantNotAllowedError(LmosError):
+    """The tenants of the mesh are declared, and this one is none of them."""
+
+    code = Code.PERMISSION_DENIED
+    reason = Reason.TENANT_NOT_ALLOWED
+
+
+class ChannelNotAllowedError(LmosError):
+    """The channels of the mesh are declared, and the tenant has no such one."""
+
+    code = Code.PERMISSION_DENIED
+    reason = Reason.CHANNEL_NOT_ALLOWED
+
+
+class ChannelUnresolvedError(LmosError):
+    """The channel is strict, and something that it requires is not there."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = Reason.CHANNEL_UNRESOLVED
 
 
 class RemoteError(LmosError):

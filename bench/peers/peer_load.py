@@ -53,6 +53,9 @@ async def run_load(asked: argparse.Namespace, opened: AbstractAsyncContextManage
     """Runs the load and says what was measured."""
     measured = Measured()
     async with opened as ask:
+        async with asyncio.TaskGroup() as first:
+            for caller in range(asked.callers):
+                first.create_task(_first_turn(ask, caller, None if asked.all else caller % AGENTS))
         callers = [
             asyncio.create_task(_call(measured, ask, caller, None if asked.all else caller % AGENTS, asked.events))
             for caller in range(asked.callers)
@@ -78,6 +81,12 @@ async def serve_until_end(addresses: list[str]) -> None:
     """Says where the agents are, and returns when whoever started us closed our input."""
     say(event="ready", addresses=addresses)
     await asyncio.to_thread(sys.stdin.read)
+
+
+async def _first_turn(ask: Ask, caller: int, agent: int | None) -> None:
+    # Some frameworks take a second to find an agent for the first time, and none of it belongs to the measurement.
+    async for _ in ask(caller, agent, 1):
+        pass
 
 
 async def _call(measured: Measured, ask: Ask, caller: int, agent: int | None, events: int) -> None:

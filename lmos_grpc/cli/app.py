@@ -14,7 +14,7 @@ from lmos_grpc.errors import LmosError
 
 _EXIT_CODES = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
-_COMMANDS = ("up", "ask", "chat", "agents", "route", "eval", "trace", "agent", "serve", "doctor", "demo")
+_COMMANDS = ("up", "ask", "chat", "agents", "route", "eval", "trace", "agent", "serve", "check", "doctor", "demo")
 
 
 class _Commands(click.Group):

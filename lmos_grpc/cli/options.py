@@ -70,9 +70,10 @@ _EVERYWHERE = (
     _shared(
         "--config",
         setting="config",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        help="Configuration (default: lmos.yaml here, if there is one; or $LMOS_CONFIG).",
+        type=click.Path(path_type=Path),
+        metavar="FILE|DIR",
+        help="Configuration (default: lmos.yaml here, if there is one; or $LMOS_CONFIG). Of a folder: lmos.yaml in it, "
+        "and the tenants, channels and agents that its other YAML files declare.",
     ),
 )
 _AS_JSON = _shared("--json", setting="json", is_flag=True, help="Print JSON, one object a line, for scripts.")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from semantic_version import Version  # semver.org, and npm-style ranges elsewhere
 
+from lmos_grpc.domain.version_range import semantic_version
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -62,7 +64,7 @@ class AgentKey:
     @property
     def precedence(self) -> tuple[Version, str]:
         """Orders keys by version, the highest last."""
-        return (Version(self.version), self.subset)
+        return (semantic_version(self.version), self.subset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,11 @@ class AgentCard:
     may_hand_over: bool = False
     records_turns: bool = False
     converses: bool = False
+    key: AgentKey = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> AgentKey:
-        """The key that all instances with this card share."""
-        return AgentKey(self.name, self.version, self.subset)
+    def __post_init__(self) -> None:
+        """The key, which all instances with this card share, is asked for far more often than cards are made."""
+        object.__setattr__(self, "key", AgentKey(self.name, self.version, self.subset))
 
     def capability(self, capability_id: str) -> Capability | None:
         """The capability of that id, or None."""

@@ -11,6 +11,8 @@ from lmos_grpc.domain.card import DEFAULT_SUBSET, AgentKey
 from lmos_grpc.domain.turn import Lane, Strategy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lmos_grpc.domain.turn import ClarificationAnswer
 
 
@@ -37,6 +39,8 @@ class Exclusion(Enum):
     SUBSET = "subset"
     VISITED = "visited"
     LOCALE = "locale"
+    NOT_REGISTERED = "not registered"
+    NOT_CHOSEN = "not chosen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,31 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Governance:
+    """What the rules made of a turn before anything looked at its text.
+
+    Attributes:
+        channel: the name of the declaration whose rules were applied; empty: none is about the channel.
+        subset: the subset that the turn falls to.
+        allowed: how many agents may have it.
+        excluded: how many may not, by what keeps them out.
+        unresolved: what the channel requires and cannot have, and why, a sentence each.
+    """
+
+    channel: str = ""
+    subset: str = DEFAULT_SUBSET
+    allowed: int = 0
+    excluded: Mapping[Exclusion, int] = field(default_factory=dict)
+    unresolved: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Who gets a turn, and the whole story of how that came about.
 
-    `answer` is the open question that the turn was found to answer, for the agents that get it; it does not travel.
+    `answer` is the open question that the turn was found to answer, for the agents that get it. `abstention` is what
+    the mesh says where nobody gets the turn (empty: its own words), and `locale` the language that the rules assume
+    of a user who named none. The three do not travel.
     """
 
     mode: DecisionMode
@@ -85,3 +110,6 @@ class Decision:
     classifier: str = ""
     elapsed: timedelta = timedelta(0)
     answer: ClarificationAnswer | None = None
+    governance: Governance | None = None
+    abstention: str = ""
+    locale: str = ""

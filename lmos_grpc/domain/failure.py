@@ -78,6 +78,9 @@ class Reason(Enum):
     UNREACHABLE = 40
     UNKNOWN_OPTION = 41
     NO_BRANCH_ANSWERED = 42
+    TENANT_NOT_ALLOWED = 43
+    CHANNEL_NOT_ALLOWED = 44
+    CHANNEL_UNRESOLVED = 45
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class ManagedTurn:
         await emit(TurnDone(Outcome.INPUT_REQUIRED))
 
     async def _abstain(self, emit: Emit) -> None:
-        text = phrase("abstain", self.turn.user.locale)
+        text = self.decision.abstention or phrase("abstain", self.turn.user.locale)
         await emit(MessageDone(Message(Role.AGENT, (TextPart(text),), turn_id=self.turn.turn_id)))
         await emit(TurnDone(Outcome.ABSTAINED))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from lmos_grpc.domain.card import AgentCard, AgentKey, Capability
 from lmos_grpc.domain.conversation import ConversationState
 from lmos_grpc.domain.turn import Lane, Role
+from lmos_grpc.errors import LmosError
 from lmos_grpc.orchestrator.managed_turn import ManagedTurn
 from lmos_grpc.telemetry.decision_span import record_decision
 
@@ -32,6 +33,15 @@ class OrchestratorSettings:
     history_messages: int = 20
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What would become of a turn, or why it can go to nobody; and what is told of the agent that was asked about."""
+
+    decision: Decision | None
+    why_not: tuple[Candidate, ...]
+    error: LmosError | None = None
+
+
 class Decider(Protocol):
     """Decides who gets a turn; the router is one."""
 
@@ -47,6 +57,13 @@ class Decider(Protocol):
 
     def lane(self, turn: TurnRequest, decision: Decision, state: ConversationState, /) -> LaneChoice:
         """The lane that the turn may take, and why."""
+
+    def why_not(self, turn: TurnRequest, agent: str, decision: Decision | None, /) -> tuple[Candidate, ...]:
+        """All that keeps an agent from a turn.
+
+        Raises:
+            LmosError: there is no such tenant, or it has no such channel.
+        """
 
 
 class Orchestrator:
@@ -90,6 +107,21 @@ class Orchestrator:
         sent = replace(turn, conversation_id=turn.conversation_id or "explained", turn_id=turn.turn_id or "explained")
         return self._decider.lane(sent, decision, state).told_in(decision)
 
+    async def why_not(self, turn: TurnRequest, agent: str) -> Explanation:
+        """The decision on a turn, without running it, and all that keeps an agent from it.
+
+        Raises:
+            LmosError: there is no such tenant, or it has no such channel.
+        """
+        try:
+            decision, error = await self.explain(turn), None
+        except LmosError as failed:
+            decision, error = None, failed
+        try:
+            return Explanation(decision, self._decider.why_not(turn, agent, decision), error)
+        except LmosError as failed:
+            raise failed from error
+
     async def admit(self, turn: TurnRequest, time_left: timedelta) -> TurnWork:
         """Decides on a turn.
 
@@ -106,7 +138,8 @@ class Orchestrator:
             turn = replace(turn, history=await self._history(turn))
         if decision.answer and state.open_question and not state.open_question.agent:
             decision = _about_what_was_asked(decision, turn.history)
-        turn = replace(turn, answer=decision.answer or turn.answer)
+        user = replace(turn.user, locale=turn.user.locale or decision.locale)
+        turn = replace(turn, answer=decision.answer or turn.answer, user=user)
         return ManagedTurn(turn, decision, self._caller, self._reroute, self._label, time_left)
 
     def _reroute(self, turn: TurnRequest) -> Decision:

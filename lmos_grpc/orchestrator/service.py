@@ -12,7 +12,8 @@ from lmos.orchestrator.v1.orchestrator_service_pb2_grpc import (
 
 from lmos_grpc.errors import EmptyMessageError
 from lmos_grpc.rpc import context_from_metadata
-from lmos_grpc.wire.decision import decision_to_wire
+from lmos_grpc.wire.decision import candidate_to_wire, decision_to_wire
+from lmos_grpc.wire.failure import failure_to_wire
 from lmos_grpc.wire.turn import turn_from_wire
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lmos_grpc.rpc.typing import Context
 
 ORCHESTRATOR_SERVICE = pb.DESCRIPTOR.services_by_name["OrchestratorService"].full_name
+_MOST_OBSTACLES = 100
 
 
 class _Handlers(OrchestratorServiceServicer):
@@ -34,8 +36,15 @@ class _Handlers(OrchestratorServiceServicer):
         turn = turn_from_wire(request.turn, context_from_metadata(context.invocation_metadata()))
         if turn.message.empty:
             raise EmptyMessageError("the message is empty: there is nothing to route")
-        decision = await self._orchestrator.explain(turn)
-        return pb.ExplainRouteResponse(decision=decision_to_wire(decision))
+        if not request.why_not:
+            decision = await self._orchestrator.explain(turn)
+            return pb.ExplainRouteResponse(decision=decision_to_wire(decision))
+        told = await self._orchestrator.why_not(turn, request.why_not)
+        return pb.ExplainRouteResponse(
+            decision=decision_to_wire(told.decision) if told.decision else None,
+            why_not=[candidate_to_wire(each) for each in told.why_not[:_MOST_OBSTACLES]],
+            error=failure_to_wire(told.error.detail) if told.error else None,
+        )
 
 
 def add_orchestrator_service(server: grpc.aio.Server, orchestrator: Orchestrator) -> None:

@@ -42,7 +42,9 @@ class Case:
         if not words(text):
             return Ranking((), self.settings)
         locale = self.turn.user.locale
-        scores = self.classifier.rank(text, locale, self.governed.offers)
+        offers = self.governed.offers
+        # Whatever a classifier says, nobody gets a turn who may not have it.
+        scores = tuple(each for each in self.classifier.rank(text, locale, offers) if each.offer in offers)
         if locale:
             weighted = (self._weighted(each, locale) for each in scores)
             scores = tuple(sorted(weighted, key=lambda each: (-each.value, each.offer)))
@@ -50,7 +52,7 @@ class Case:
 
     def target(self, agent: str, capability: str = "", text: str = "") -> Target:
         """The target for an agent that may have the turn; a capability that it does not offer is left out."""
-        return target_of(self.governed.allowed[agent], capability, text)
+        return target_of(self.governed.agent_for(agent, capability), capability, text)
 
     def decision(
         self, mode: DecisionMode, reason: str, ranking: Ranking, *targets: Target, kind: StrategyKind = StrategyKind.ONE
@@ -60,20 +62,15 @@ class Case:
             mode=mode,
             reason=reason,
             targets=targets,
-            candidates=(*_chosen(targets, ranking), *_others(targets, ranking), *self._excluded()),
+            candidates=(*_chosen(targets, ranking), *_others(targets, ranking), *self.governed.shown),
             strategy=replace(self.turn.hint.strategy, kind=kind),
             classifier=self.classifier.name if ranking.scores else "",
         )
 
     def _weighted(self, score: Score, locale: str) -> Score:
-        if speaks(self.governed.allowed[score.offer.agent].card, locale):
+        if speaks(self.governed.agent_for(score.offer.agent, score.offer.capability).card, locale):
             return score
         return replace(score, value=score.value * self.settings.locale_factor)
-
-    def _excluded(self) -> Iterator[Candidate]:
-        for each in self.governed.excluded:
-            key = each.key
-            yield Candidate(key.name, key.version, "", key.subset, exclusion=each.exclusion, reason=each.reason)
 
 
 def target_of(agent: Agent, capability: str = "", text: str = "") -> Target:

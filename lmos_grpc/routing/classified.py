@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lmos_grpc.domain.decision import DecisionMode
+from lmos_grpc.domain.decision import DecisionMode, Exclusion
 from lmos_grpc.domain.turn import StrategyKind
 from lmos_grpc.routing.case import SPREADING, told
 from lmos_grpc.routing.intent_split import split_intents
@@ -53,7 +53,10 @@ def by_ranking(case: Case, ranking: Ranking) -> Decision:
 def _with_options(decision: Decision, rivals: tuple[Score, ...]) -> Decision:
     # Whoever asks the caller finds the options among the candidates: they are the chosen ones.
     offered = {(each.offer.agent, each.offer.capability) for each in rivals}
-    marked = (replace(each, chosen=(each.agent, each.capability) in offered) for each in decision.candidates)
+    marked = (
+        replace(each, chosen=each.exclusion is Exclusion.NONE and (each.agent, each.capability) in offered)
+        for each in decision.candidates
+    )
     return replace(decision, candidates=tuple(marked))
 
 

@@ -14,16 +14,16 @@ from lmos_grpc.routing.explicit import named_agents, to_named
 from lmos_grpc.routing.follow_up import after_dismissal, is_follow_up, is_reply, none_meant, option_meant, refers_back
 
 if TYPE_CHECKING:
-    from lmos_grpc.clients.live_view import LiveView
     from lmos_grpc.domain.conversation import ConversationState, OpenQuestion
     from lmos_grpc.domain.decision import Decision
     from lmos_grpc.domain.event import ClarificationOption
     from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.routing.case import Case
+    from lmos_grpc.routing.explicit import Roll
     from lmos_grpc.routing.ranking import Ranking
 
 
-def by_answer(view: LiveView, turn: TurnRequest, state: ConversationState, *, unseen: bool) -> Decision | None:
+def by_answer(roll: Roll, turn: TurnRequest, state: ConversationState, *, unseen: bool) -> Decision | None:
     """The decision where the turn says which question it answers; None where that leads to no agent.
 
     `unseen`: agents may ask what the mesh does not see, because their answers do not come through it.
@@ -35,7 +35,7 @@ def by_answer(view: LiveView, turn: TurnRequest, state: ConversationState, *, un
     if turn.answer is None:
         return None
     if unseen and state.open_question is None and state.last_agent:
-        agents = named_agents(view, turn, agent=state.last_agent, capability="")
+        agents = named_agents(roll, turn, agent=state.last_agent, capability="")
         reason = f"the turn answers a question that only {state.last_agent} knows, which had the last turn"
         return to_named(turn, agents, state.last_capability, mode=DecisionMode.CONVERSATION, reason=reason)
     question, option = _answered(turn, turn.answer, state)
@@ -43,7 +43,7 @@ def by_answer(view: LiveView, turn: TurnRequest, state: ConversationState, *, un
     capability = option.capability if option else ""
     if not agent and not capability:
         return None
-    agents = named_agents(view, turn, agent=agent, capability=capability)
+    agents = named_agents(roll, turn, agent=agent, capability=capability)
     reason = f"the turn answers the open question{f' with {option.label!r}' if option else ''}"
     decision = to_named(turn, agents, capability or question.capability, mode=DecisionMode.CONVERSATION, reason=reason)
     return replace(decision, answer=_bound(question, option))

@@ -8,35 +8,36 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.conversation import ConversationState
+from lmos_grpc.domain.rules import Rules
 from lmos_grpc.domain.turn import Lane, Role, StrategyKind
 from lmos_grpc.errors import InvalidRequestError, MeshStartingError
 from lmos_grpc.routing.case import Case
 from lmos_grpc.routing.classified import by_ranking, several_intents
 from lmos_grpc.routing.continuation import by_answer, reply_to_question, stay_with_last
-from lmos_grpc.routing.explicit import by_name
+from lmos_grpc.routing.eligibility import Eligibility
+from lmos_grpc.routing.explicit import Roll, by_name
 from lmos_grpc.routing.follow_up import after_dismissal
-from lmos_grpc.routing.governance import govern
-from lmos_grpc.routing.lane import choose_lane
+from lmos_grpc.routing.lane import LaneChoice, choose_lane
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
+from lmos_grpc.routing.permission import permitted
 from lmos_grpc.routing.second_opinion import UNSURE, Told, noted, options_of
 from lmos_grpc.routing.settings import ExpressLane, RoutingSettings
-from lmos_grpc.routing.versions import CardRange
+from lmos_grpc.routing.terms import terms_of
+from lmos_grpc.routing.why_not import Inquiry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmos_grpc.clients.live_view import LiveView
     from lmos_grpc.domain.card import AgentCard, AgentKey
-    from lmos_grpc.domain.decision import Decision
+    from lmos_grpc.domain.decision import Candidate, Decision
     from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.routing.classifier import Classifier
-    from lmos_grpc.routing.governance import Governed
-    from lmos_grpc.routing.lane import LaneChoice
     from lmos_grpc.routing.second_opinion import Consultant
+    from lmos_grpc.routing.terms import Terms
 
 _NEW_CONVERSATION = ConversationState()
 _UNAVAILABLE = (StrategyKind.QUORUM, StrategyKind.BEST)
-_MOST_CONTEXTS = 256
 
 
 class Router:
@@ -57,9 +58,19 @@ class Router:
         self._clock = clock
         self._consultant = consultant
         self._known: dict[AgentKey, tuple[AgentCard, bool]] = {}
-        self._governed: dict[tuple[str, str, str], Governed] = {}
+        self._rules = Rules()
+        self._eligibility = Eligibility(view)
         self._unsubscribe = view.subscribe(self._take_in)
         self._take_in(frozenset(view.agents))
+
+    def use(self, rules: Rules) -> None:
+        """Puts other rules in force, all of them at once: a decision is made by the old ones or by the new ones."""
+        before, self._rules = self._rules, rules
+        self._eligibility.forget()
+        dressed = {key: (before.dressed(card), rules.dressed(card)) for key, (card, _) in self._known.items()}
+        changed = {key: after for key, (former, after) in dressed.items() if former != after}
+        if changed:
+            self._classifier.sync(changed)
 
     def close(self) -> None:
         """Stops following the live view."""
@@ -72,19 +83,29 @@ class Router:
         Raises:
             MeshStartingError: the registry has not been read yet.
             InvalidRequestError: the strategy is not available.
+            TenantNotAllowedError: there is no such tenant.
+            ChannelNotAllowedError: the tenant has no such channel.
+            ChannelUnresolvedError: the channel is strict, and something that it requires is not there.
+            HandoverLimitError: the turn comes from another agent, and the channel lets none give turns on.
             UnknownOptionError: `turn.answer` is not about an open question and one of its options.
             LmosError: the agent or capability that was named cannot take the turn (see `named_agents`).
         """
         started = self._clock()
         self._check(turn)
-        unseen = self._settings.express is not ExpressLane.OFF
-        decision = (
-            by_name(self._view, turn) or by_answer(self._view, turn, state, unseen=unseen) or self._by_text(turn, state)
-        )
+        terms = self.terms(turn)
+        terms.check_handover()
+        turn = terms.applied_to(turn)
+        return self._whole(self._decided(turn, state, terms), turn, terms, started)
+
+    def _whole(self, decided: Decision, turn: TurnRequest, terms: Terms, started: float) -> Decision:
+        decision = permitted(decided, turn, terms, self._view, self._classifier)
         return replace(
             decision,
-            reason=f"{decision.reason}{_notes(turn, decision)}",
+            reason=f"{decision.reason}{_notes(terms, decision)}",
             lane=Lane.MANAGED,
+            governance=self._eligibility.governed(terms).story,
+            abstention=terms.abstention(turn.user.locale),
+            locale=turn.user.locale,
             elapsed=timedelta(seconds=self._clock() - started),
         )
 
@@ -95,24 +116,64 @@ class Router:
 
         Costs at most the time limit of the second opinion; what was decided stands where there is none.
         """
-        if self._consultant is None or decision.mode not in UNSURE:
+        if self._consultant is None or decision.mode not in UNSURE or not decision.classifier:
             return decision
         started = self._clock()
-        case = self._case(turn, state)
+        terms = self.terms(turn)
+        turn = terms.applied_to(turn)
+        case = self._case(turn, _talked_before(turn, state), terms)
         cards = {name: agent.card for name, agent in case.governed.allowed.items()}
-        options = options_of(case.rank(case.text).scores, cards)
-        told = await self._consultant.ask(case.text, options) if options else ()
+        told = await self._consultant.ask(case.text, options_of(case.rank(case.text).scores, cards))
         if isinstance(told, str):
-            decision = noted(decision, told)
-        elif told:
-            second = replace(case, classifier=Told(f"{case.classifier.name}, {self._consultant.opinion.name}", told))
-            decision = by_ranking(second, second.rank(case.text))
-        return replace(decision, elapsed=decision.elapsed + timedelta(seconds=self._clock() - started))
+            return noted(decision, told)
+        second = replace(case, classifier=Told(f"{case.classifier.name}, {self._consultant.opinion.name}", told))
+        decided = by_ranking(second, second.rank(case.text))
+        return self._whole(decided, turn, terms, started - decision.elapsed.total_seconds())
+
+    def terms(self, turn: TurnRequest) -> Terms:
+        """Whose rules apply to the turn.
+
+        Raises:
+            TenantNotAllowedError: there is no such tenant.
+            ChannelNotAllowedError: the tenant has no such channel.
+        """
+        return terms_of(self._rules, turn.context, turn.conversation_id)
+
+    def durable(self, turn: TurnRequest) -> bool | None:
+        """Whether an event of the turn is to be on disk before it is shown; None: as the mesh does it.
+
+        Raises:
+            TenantNotAllowedError: there is no such tenant.
+            ChannelNotAllowedError: the tenant has no such channel.
+        """
+        return self.terms(turn).durable
+
+    def why_not(self, turn: TurnRequest, agent: str, decision: Decision | None, /) -> tuple[Candidate, ...]:
+        """All that keeps an agent from the turn; `decision` is that on the turn, None where it can go to nobody.
+
+        Raises:
+            TenantNotAllowedError: there is no such tenant.
+            ChannelNotAllowedError: the tenant has no such channel.
+        """
+        terms = self.terms(turn)
+        settings = terms.settings(self._settings)
+        turn = terms.applied_to(turn)
+        return Inquiry(turn, terms, self._view, self._classifier, settings, decision).about(agent)
 
     def lane(self, turn: TurnRequest, decision: Decision, state: ConversationState = _NEW_CONVERSATION) -> LaneChoice:
         """The lane that a turn may take after its decision, and why."""
+        terms = self.terms(turn)
+        if reason := terms.keeps_managed(turn):
+            return LaneChoice(Lane.MANAGED, reason)
+        if self._settings.express is not ExpressLane.OFF:
+            turn = replace(turn, hint=replace(turn.hint, lane=terms.lane_of(turn)))
         agent = self._view.agents.get(decision.targets[0].key) if decision.targets else None
         return choose_lane(turn, decision, state, agent.card if agent else None, self._settings.express)
+
+    def _decided(self, turn: TurnRequest, state: ConversationState, terms: Terms) -> Decision:
+        roll = Roll(self._view, self._eligibility, terms)
+        unseen = self._settings.express is not ExpressLane.OFF
+        return by_name(roll, turn) or by_answer(roll, turn, state, unseen=unseen) or self._by_text(turn, state, terms)
 
     def _check(self, turn: TurnRequest) -> None:
         if not self._view.synced:
@@ -125,15 +186,16 @@ class Router:
                 f"the strategy {kind.value} is not available yet; use one, all or first", field="hint.strategy.kind"
             )
 
-    def _case(self, turn: TurnRequest, talked: ConversationState) -> Case:
+    def _case(self, turn: TurnRequest, talked: ConversationState, terms: Terms) -> Case:
         text = turn.message.text
         if talked.last_agent or talked.open_question:
             text = after_dismissal(text) or text
-        return Case(turn, text, self._govern(turn), self._classifier, self._settings)
+        governed = self._eligibility.governed(terms, version_range=turn.hint.version_range)
+        return Case(turn, text, governed, self._classifier, terms.settings(self._settings))
 
-    def _by_text(self, turn: TurnRequest, state: ConversationState) -> Decision:
+    def _by_text(self, turn: TurnRequest, state: ConversationState, terms: Terms) -> Decision:
         talked = _talked_before(turn, state)
-        case = self._case(turn, talked)
+        case = self._case(turn, talked, terms)
         ranking = case.rank(case.text)
         return (
             (reply_to_question(case, ranking, talked.open_question) if talked.open_question else None)
@@ -141,18 +203,6 @@ class Router:
             or stay_with_last(case, ranking, talked)
             or by_ranking(case, ranking)
         )
-
-    def _govern(self, turn: TurnRequest) -> Governed:
-        context, wanted = turn.context, turn.hint.version_range
-        if wanted or context.visited:
-            return govern(self._view.agents.values(), context, CardRange(wanted))
-        key = (context.tenant, context.channel, context.wanted_subset)
-        found = self._governed.get(key)
-        if found is None:
-            if len(self._governed) >= _MOST_CONTEXTS:
-                self._governed.clear()
-            found = self._governed[key] = govern(self._view.agents.values(), context)
-        return found
 
     def _take_in(self, changed: frozenset[AgentKey]) -> None:
         # Renewals that only tell of load change neither card nor readiness, and must not cost the next turn anything.
@@ -163,9 +213,9 @@ class Router:
             if after:
                 self._known[key] = after
             if before != after:
-                self._governed.clear()
+                self._eligibility.forget()
             if (before and before[0]) != (after and after[0]):
-                cards[key] = after[0] if after else None
+                cards[key] = self._rules.dressed(after[0]) if after else None
         if cards:
             self._classifier.sync(cards)
 
@@ -178,8 +228,8 @@ def _talked_before(turn: TurnRequest, state: ConversationState) -> ConversationS
     return replace(state, last_agent=next(answered, ""))
 
 
-def _notes(turn: TurnRequest, decision: Decision) -> str:
-    wanted = turn.context.wanted_subset
-    elsewhere = ", ".join(each.agent for each in decision.targets if each.subset != wanted)
+def _notes(terms: Terms, decision: Decision) -> str:
+    wanted = terms.context.subset  # where the mesh drew the subset, most agents have no canary, and need none
+    elsewhere = ", ".join(each.agent for each in decision.targets if wanted and each.subset != terms.subset)
     subset = f"; {elsewhere} has no ready instance of the subset {wanted!r}, so the stable one is used"
-    return subset if elsewhere else ""
+    return f"{terms.note}{subset if elsewhere else ''}"

@@ -89,7 +89,7 @@ class EmbeddingOpinion:
         Raises:
             ModelUnavailableError: the model did not answer, or with something else than vectors.
         """
-        said = text[:_LONGEST_TEXT]
+        said = text[:_LONGEST_TEXT].encode("utf-8", "replace").decode() or " "
         phrases = [(option.description or option.score.offer.capability, *option.examples[:50]) for option in options]
         vectors = await self._embed((said, *(each for some in phrases for each in some)))
         groups = [np.stack([vectors[each] for each in some]) for some in phrases]

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.card import DEFAULT_SUBSET
-from lmos_grpc.domain.version_range import VersionRange
+from lmos_grpc.domain.channel import VersionPick
+from lmos_grpc.domain.version_range import VersionRange, semantic_version
 from lmos_grpc.errors import InvalidVersionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from semantic_version import Version
+
     from lmos_grpc.domain.card import AgentCard
+    from lmos_grpc.domain.channel import RequiredCapability
     from lmos_grpc.domain.instance import Agent
 
 
@@ -53,3 +57,27 @@ def preferred(agents: Sequence[Agent], *, subset: str) -> Agent | None:
         if fitting:
             return max(fitting, key=lambda each: each.key.precedence)
     return None
+
+
+def picked(versions: Sequence[str], requirement: RequiredCapability) -> str:
+    """Of the versions of a capability that are in the range, the one that is to be used.
+
+    The most similar is the nearest to the version that the range names: by major, then minor, then patch number, and
+    of two that are equally near the higher.
+    """
+    if len(set(versions)) == 1:
+        return versions[0]
+    anchor = requirement.versions.anchor if requirement.pick is VersionPick.MOST_SIMILAR else None
+    if anchor is None:
+        return max(versions, key=semantic_version)
+
+    def likeness(text: str) -> tuple[int, int, int, Version]:
+        version = semantic_version(text)
+        return (
+            -abs(version.major - anchor.major),
+            -abs(version.minor - anchor.minor),
+            -abs(version.patch - anchor.patch),
+            version,
+        )
+
+    return max(versions, key=likeness)

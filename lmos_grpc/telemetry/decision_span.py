@@ -24,3 +24,7 @@ def record_decision(decision: Decision) -> None:
         span.set_attribute("lmos.route.classifier", decision.classifier)
     if decision.candidates:
         span.set_attribute("lmos.route.top_score", decision.candidates[0].score)
+    if decision.governance:
+        span.set_attribute("lmos.route.subset", decision.governance.subset)
+        span.set_attribute("lmos.route.allowed", decision.governance.allowed)
+        span.set_attribute("lmos.route.rules", decision.governance.channel)

@@ -60,6 +60,10 @@ class Metrics:
         self._refusals = Counter(
             "lmos_xds_refusals", "Updates that an Envoy refused.", ("resource_type",), registry=own
         )
+        self._readings = Counter("lmos_rules_readings", "Readings of the rules' files.", ("result",), registry=own)
+        self._refused_rules = Gauge(
+            "lmos_rules_refused", "1 while the files are wrong, and older rules are in force.", registry=own
+        )
         self._lost_spans = Counter("lmos_lost_spans", "Spans that the trace store could not take.", registry=own)
 
     def turn_started(self, agent: str, tenant: str, channel: str) -> None:
@@ -114,6 +118,11 @@ class Metrics:
     def xds_refused(self, resource_type: str) -> None:
         """An Envoy refused an update."""
         self._refusals.labels(resource_type).inc()
+
+    def rules_read(self, *, sound: bool) -> None:
+        """The files that declare tenants, channels and agents were read."""
+        self._readings.labels("in force" if sound else "refused").inc()
+        self._refused_rules.set(0 if sound else 1)
 
     def spans_lost(self, count: int) -> None:
         """The trace store was too slow or down."""

@@ -144,6 +144,15 @@ decisions = st.builds(
     lane=st.sampled_from(turn.Lane),
     classifier=words,
     elapsed=spans,
+    governance=st.none()
+    | st.builds(
+        decision.Governance,
+        channel=words,
+        subset=names,
+        allowed=counts,
+        excluded=st.dictionaries(st.sampled_from(decision.Exclusion), counts, max_size=3),
+        unresolved=tuples_of(words),
+    ),
 )
 sources = st.builds(event.Source, words, words, words, counts)
 usages = st.builds(event.Usage, words, counts, counts, counts, words, st.none() | spans, st.none() | spans)

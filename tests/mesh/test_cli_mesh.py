@@ -14,7 +14,7 @@ import pytest
 
 from lmos_grpc.cli.command.agents import list_agents, show_one
 from lmos_grpc.cli.command.ask import Question, ask_mesh
-from lmos_grpc.cli.command.route import explain
+from lmos_grpc.cli.command.route import Asked, explain
 from lmos_grpc.cli.command.trace import find_trace
 from lmos_grpc.cli.demo.finished_trace import finished_trace, is_whole
 from lmos_grpc.cli.doctor import Verdict, examine
@@ -105,7 +105,7 @@ async def test_an_unknown_agent_is_an_error_of_the_mesh(tmp_path: Path) -> None:
 async def test_a_route_is_explained_without_running_it(tmp_path: Path) -> None:
     file = io.StringIO()
     async with whole_mesh(tmp_path, billing_agent(), orders_agent()) as mesh:
-        code = await explain(settings_for(mesh), output_to(file), "where is my parcel?", NO_HINT)
+        code = await explain(settings_for(mesh), output_to(file), Asked("where is my parcel?", NO_HINT))
     assert code is ExitCode.OK
     assert file.getvalue().startswith("classified → orders-agent/track-order: ")
     assert "comes tomorrow" not in file.getvalue()

@@ -28,9 +28,11 @@ LIMIT = timedelta(seconds=10)
 
 
 @asynccontextmanager
-async def whole_mesh(state: Path, *agents: Agent, express: ExpressLane = ExpressLane.OFF) -> AsyncIterator[RunningMesh]:
+async def whole_mesh(
+    state: Path, *agents: Agent, express: ExpressLane = ExpressLane.OFF, rules: tuple[Path, ...] = ()
+) -> AsyncIterator[RunningMesh]:
     """A mesh on free ports, with these agents served in this process and registered."""
-    settings = MeshSettings(state=state, routing=RoutingSettings(express=express))
+    settings = MeshSettings(state=state, routing=RoutingSettings(express=express), rules=rules)
     async with run_mesh(settings) as mesh, AsyncExitStack() as stack:
         for each in agents:
             served = await stack.enter_async_context(serve_agent(each, agent_settings(mesh)))

@@ -16,9 +16,10 @@ from agents.contracts.agent import agent as contracts
 from agents.fault_repair.agent import agent as fault_repair
 from agents.orders.agent import agent as orders
 from agents.telco_data import language_of
+from lmos_grpc.declarations import read_rules
 from lmos_grpc.domain.card import card_violations
 from lmos_grpc.domain.event import Outcome
-from lmos_grpc.domain.turn import Message, TurnRequest, User
+from lmos_grpc.domain.turn import CallContext, Message, TurnRequest, User
 from lmos_grpc.routing import Router
 from tests.fakes.registry import FakeRegistry, instance
 
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 AGENTS = (billing, contracts, fault_repair, orders, concierge)
 CAPABILITIES = [capability for agent in AGENTS for capability in agent.card.capabilities]
-REQUESTS: list[dict[str, Any]] = yaml.safe_load(
-    (Path(__file__).resolve().parents[2] / "agents" / "demo_requests.yaml").read_text(encoding="utf-8")
-)["requests"]
+SAMPLES = Path(__file__).resolve().parents[2] / "agents"
+REQUESTS: list[dict[str, Any]] = yaml.safe_load((SAMPLES / "demo_requests.yaml").read_text(encoding="utf-8"))[
+    "requests"
+]
 
 
 @pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.name)
@@ -78,7 +80,7 @@ def test_every_agent_has_a_part_in_the_demo() -> None:
 def test_the_demo_has_no_field_that_its_head_does_not_explain() -> None:
     fields = set().union(*REQUESTS)
     assert fields <= {
-        *("title", "text", "locale", "user", "conversation", "answer_option"),
+        *("title", "text", "locale", "user", "channel", "conversation", "answer_option"),
         *("cancel_after_events", "expect_agents", "expect_outcome"),
     }
 
@@ -87,7 +89,10 @@ def test_the_demo_has_no_field_that_its_head_does_not_explain() -> None:
 def test_the_router_finds_who_the_demo_expects(request_: dict[str, Any]) -> None:
     registry = FakeRegistry(*(replace(instance(agent.name, agent.name), card=agent.card) for agent in AGENTS))
     user = User("C-1001", request_.get("locale", "en"))
-    decision = Router(registry.view).decide(TurnRequest(Message.from_user(request_["text"]), user=user))
+    router = Router(registry.view)
+    router.use(read_rules([SAMPLES / "mesh.d"]).sound_rules())
+    context = CallContext(channel=request_.get("channel", "web"))
+    decision = router.decide(TurnRequest(Message.from_user(request_["text"]), user=user, context=context))
     found = [target.agent for target in decision.targets]
     # Whom contracts hands over to is not the router's decision.
     expected = request_["expect_agents"]

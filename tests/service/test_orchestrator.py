@@ -82,6 +82,9 @@ class ScriptedDecider:
     def lane(self, _turn: TurnRequest, _decision: Decision, _state: ConversationState, /) -> LaneChoice:
         return LaneChoice(Lane.MANAGED)
 
+    def why_not(self, _turn: TurnRequest, agent: str, _decision: Decision | None, /) -> tuple[Candidate, ...]:
+        return (Candidate(agent, "1.0.0", "", reason="as the test says"),)
+
 
 @asynccontextmanager
 async def mesh_of(

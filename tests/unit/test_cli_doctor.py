@@ -5,7 +5,8 @@ import itertools
 import json
 import os
 import socket
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,10 @@ from lmos_grpc.cli.doctor.machine_checks import (
 )
 from lmos_grpc.cli.doctor.mesh_checks import check_mesh, check_skew
 from lmos_grpc.cli.doctor.port_holder import holder_of
+from lmos_grpc.cli.doctor.rules_check import check_rules
+from lmos_grpc.cli.mesh.rules_note import RulesNote, noted_rules
 from lmos_grpc.cli.output import Output
+from lmos_grpc.cli.settings import MeshSection, Settings
 from lmos_grpc.errors import EnvironmentFaultError
 
 if TYPE_CHECKING:
@@ -135,3 +139,23 @@ def test_findings_are_shown_with_their_remedies_and_as_json() -> None:
         "found": "taken",
         "remedy": "end it",
     }
+
+
+def test_rules_are_checked_by_the_note_of_the_mesh_or_else_by_their_files(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("kind: Tenant\nmetadata: {name: a}\n", "utf-8")
+    settings = Settings(mesh=MeshSection(state=tmp_path), rules=(str(file),))
+    assert list(check_rules(replace(settings, rules=()))) == []
+    [finding] = check_rules(settings)
+    assert (finding.verdict, finding.found) == (Verdict.OK, "sound: 1 tenants, 0 channels, 0 agents")
+    file.write_text("kind: Tenant\n", "utf-8")
+    [finding] = check_rules(settings)
+    assert finding.verdict is Verdict.FAULT
+    assert "`metadata` is missing" in finding.found
+    with noted_rules(tmp_path) as note:
+        note(RulesNote("1 tenants", datetime(2026, 11, 24, 12, tzinfo=UTC), ("a.yaml:1:1: wrong",)))
+        [finding] = check_rules(settings)
+        assert finding.verdict is Verdict.WARNING
+        assert finding.found.endswith("(1 tenants): a.yaml:1:1: wrong")
+    (tmp_path / "rules.json").write_text("{}", "utf-8")
+    assert next(check_rules(settings)).verdict is Verdict.FAULT

@@ -94,6 +94,29 @@ def test_a_file_that_is_asked_for_and_not_there_is_an_error() -> None:
         load_settings({"LMOS_CONFIG": "other.yaml"})
 
 
+def test_a_folder_is_settings_and_rules_in_one() -> None:
+    folder = Path("mesh")
+    (folder / "sub").mkdir(parents=True)
+    (folder / "lmos.yaml").write_text("mesh: {fallback_agent: desk}\n", "utf-8")
+    assert load_settings({}, file=folder).rules == ()
+    (folder / "sub" / "channels.yml").write_text("kind: Channel\n", "utf-8")
+    for loaded in (load_settings({}, file=folder), load_settings({"LMOS_CONFIG": "mesh"})):
+        assert (loaded.mesh.fallback_agent, loaded.rules) == ("desk", ("mesh",))
+    (folder / "lmos.yaml").write_text("rules: [elsewhere, too]\n", "utf-8")
+    assert load_settings({}, file=folder).rules == ("elsewhere", "too")
+
+
+def test_an_empty_folder_is_told_of_and_not_taken_for_one_without_rules() -> None:
+    Path("mesh").mkdir()
+    assert load_settings({}, file=Path("mesh")).rules == ("mesh",)
+
+
+def test_in_a_folder_that_is_named_the_settings_of_this_one_do_not_count() -> None:
+    Path("lmos.yaml").write_text("mesh: {fallback_agent: here}\n", "utf-8")
+    Path("mesh").mkdir()
+    assert load_settings({}, file=Path("mesh")).mesh.fallback_agent == ""
+
+
 def test_the_model_key_never_prints() -> None:
     loaded = load_settings({"OPENAI_API_KEY": "sk-very-secret", "OPENAI_BASE_URL": "http://model"})
     assert loaded.model.api_key == "sk-very-secret"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -8,12 +9,13 @@ from rich.console import Console
 
 from lmos_grpc.cli.output import printable
 from lmos_grpc.cli.view.agent_view import agent_table, show_agent
-from lmos_grpc.cli.view.decision_view import show_decision
+from lmos_grpc.cli.view.decision_view import governance_lines, show_decision
 from lmos_grpc.cli.view.figures import ago_text, span_text
 from lmos_grpc.cli.view.trace_view import bar, show_trace, trace_json, trace_table
 from lmos_grpc.cli.view.turn_view import TurnView
+from lmos_grpc.cli.view.why_not_view import show_why_not
 from lmos_grpc.domain.card import AgentCard, Capability
-from lmos_grpc.domain.decision import Candidate, Decision, DecisionMode, Exclusion, Target
+from lmos_grpc.domain.decision import Candidate, Decision, DecisionMode, Exclusion, Governance, Target
 from lmos_grpc.domain.event import (
     Accepted,
     AgentEvent,
@@ -182,6 +184,36 @@ def test_a_decision_shows_every_candidate_with_its_score_and_what_kept_it_out() 
     assert lines[1] == "decided by lexical in 0.42 ms · managed lane"
     assert lines[4].split() == ["✓", "billing-agent", "1.2.0", "explain-bill", "0.93"]
     assert lines[5].split() == ["orders-agent", "2.0.0", "canary", "track-order", "0.11", "channel", "ivr"]
+
+
+def test_a_decision_shows_what_the_rules_made_of_the_turn() -> None:
+    excluded = {Exclusion.CAPABILITY: 2, Exclusion.TENANT: 1}
+    governance = Governance("phone", "canary", 3, excluded, ("fly ^2.0.0: no agent offers it",))
+    assert list(governance_lines(governance)) == [
+        "by the rules of phone: subset canary · 3 may have it · kept out: 2 by capability, 1 by tenant",
+        "unresolved: fly ^2.0.0: no agent offers it",
+    ]
+    own = list(governance_lines(Governance(allowed=4, excluded={Exclusion.CHANNEL: 1})))
+    assert own == ["by the agents' own rules: subset stable · 4 may have it · kept out: 1 by channel"]
+    assert list(governance_lines(Governance(allowed=4))) == list(governance_lines(None)) == []
+
+
+def test_what_keeps_an_agent_out_is_shown_a_row_each() -> None:
+    rows = (
+        Candidate("a", "1.0.0", "", exclusion=Exclusion.TENANT, reason="it does not serve the tenant 'x'"),
+        Candidate("a", "2.0.0", "fly", "canary", exclusion=Exclusion.SUBSET, reason="of another subset \x1b[31m"),
+    )
+    file = io.StringIO()
+    console = Console(file=file, width=200)
+    show_why_not(console, "a", BROKEN, rows)
+    show_why_not(console, "a", TWO, (replace(rows[0], exclusion=Exclusion.NONE, chosen=True),))
+    lines = [line.split() for line in file.getvalue().splitlines()]
+    assert lines[0] == ["AGENT_STREAM_BROKEN:", "the", "stream", "broke"]
+    assert ["1.0.0", "stable", "tenant", "it", "does", "not", "serve", "the", "tenant", "'x'"] in lines
+    assert "2.0.0    canary  fly" in file.getvalue()
+    assert "a does not get it:" in file.getvalue()
+    assert "a gets it:" in file.getvalue()
+    assert "\x1b" not in file.getvalue()
 
 
 def test_in_a_narrow_terminal_the_candidates_are_lines_and_not_columns_of_a_letter() -> None:

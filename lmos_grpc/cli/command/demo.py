@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _START_LIMIT = timedelta(seconds=60)
 _TRACE_LIMIT = timedelta(seconds=10)
 _FILE = "demo_requests.yaml"
+_RULES = "mesh.d"
 
 
 @click.command()
@@ -82,7 +83,7 @@ async def play(requests: tuple[DemoRequest, ...], output: Output, *, verbose: bo
         LmosError: the mesh or an agent did not start, or the mesh refused a turn.
     """
     with tempfile.TemporaryDirectory(prefix="lmos-demo-") as folder:
-        settings = MeshSettings(state=Path(folder), agents=(str(_samples()),))
+        settings = MeshSettings(state=Path(folder), agents=(str(_samples()),), rules=(_samples() / _RULES,))
         began = time.monotonic()
         with _waiting(output, "starting the mesh and its agents …") as done:
             async with run_mesh(settings, tell=output.note, tell_log=output.note if verbose else _ignore) as mesh:

@@ -24,6 +24,7 @@ class DemoRequest:
     expect_outcome: Outcome
     locale: str = "en"
     user: str = "C-1001"
+    channel: str = "web"
     conversation: str = ""
     answer_option: str = ""
     cancel_after_events: int = 0
@@ -57,6 +58,7 @@ def _request(entry: dict[str, object], where: str) -> DemoRequest:
             expect_outcome=Outcome[str(entry["expect_outcome"])],
             locale=str(entry.get("locale", "en")),
             user=str(entry.get("user", "C-1001")),
+            channel=str(entry.get("channel", "web")),
             conversation=str(entry.get("conversation", "")),
             answer_option=str(entry.get("answer_option", "")),
             cancel_after_events=int(str(entry.get("cancel_after_events", 0))),

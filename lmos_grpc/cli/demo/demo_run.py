@@ -15,7 +15,7 @@ from lmos_grpc.cli.demo.demo_result import DemoResult
 from lmos_grpc.cli.demo.finished_trace import finished_trace, is_whole, stopped_spans
 from lmos_grpc.cli.output import printable
 from lmos_grpc.cli.turn_story import TurnStory, answered_by
-from lmos_grpc.cli.view.decision_view import decision_line
+from lmos_grpc.cli.view.decision_view import decision_line, governance_lines
 from lmos_grpc.cli.view.figures import span_text
 from lmos_grpc.cli.view.turn_view import TurnView, failure_line
 from lmos_grpc.domain.event import Outcome
@@ -68,7 +68,8 @@ class DemoRun:
         turn = self._caller.turn(request.text, conversation_id=conversation_id)
         question = before.clarification
         answer = ClarificationAnswer(question.id, request.answer_option) if question and request.answer_option else None
-        return replace(turn, user=User(id=request.user, locale=request.locale), answer=answer)
+        context = replace(turn.context, channel=request.channel)
+        return replace(turn, user=User(id=request.user, locale=request.locale), answer=answer, context=context)
 
     async def _stream(self, turn: TurnRequest, story: TurnStory, cancel_after: int) -> timedelta | None:
         started, first_text, count = time.monotonic(), None, 0
@@ -115,6 +116,9 @@ class DemoRun:
         self._line(f"{answered_by(story)} · {ended} · {span_text(elapsed)} · trace {trace_id[:8]}", "dim")
         if story.decisions:
             self._line(f"why: {decision_line(story.decisions[0])}", "dim")
+            governance = story.decisions[0].governance
+            if governance and governance.channel and not story.decisions[0].targets:
+                self._line(f"     {' · '.join(governance_lines(governance))}", "dim")
 
     def _line(self, text: str, style: str = "") -> None:
         if not self._output.json:

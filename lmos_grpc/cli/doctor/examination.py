@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.cli.doctor import machine_checks as machine
 from lmos_grpc.cli.doctor.mesh_checks import check_mesh, check_skew
+from lmos_grpc.cli.doctor.rules_check import check_rules
 from lmos_grpc.cli.mesh.whereabouts import find_mesh
 
 if TYPE_CHECKING:
@@ -30,4 +31,5 @@ async def examine(settings: Settings, environment: Mapping[str, str]) -> tuple[F
         *await check_skew(edge),
         machine.check_environment(environment),
         mesh,
+        *check_rules(settings),
     )

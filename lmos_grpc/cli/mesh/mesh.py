@@ -13,6 +13,7 @@ from lmos_grpc.cli.mesh.envoy_part import Upstreams, run_edge
 from lmos_grpc.cli.mesh.express_part import run_express
 from lmos_grpc.cli.mesh.mesh_settings import ANY
 from lmos_grpc.cli.mesh.orchestrator_part import run_orchestrator
+from lmos_grpc.cli.mesh.rules_part import rules_in_force
 from lmos_grpc.cli.mesh.sample_agents import agent_commands
 from lmos_grpc.cli.mesh.telemetry_part import TelemetryPart
 from lmos_grpc.cli.mesh.traces_part import run_traces
@@ -78,6 +79,10 @@ async def run_mesh(
             await view.wait_synced()
             ads = await enter(run_control_plane(view, ANY, telemetry))
             orchestrator = await enter(run_orchestrator(settings.state, ANY, view, telemetry, settings.routing))
+            rules = rules_in_force(
+                settings.rules, orchestrator.router, discovery.server.address, settings.state, telemetry.metrics
+            )
+            await enter(rules)
             express = await _open_express_lane(stack, settings, view, orchestrator, telemetry)
             upstreams = Upstreams(
                 ads=ads.address,

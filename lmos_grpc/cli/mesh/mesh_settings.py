@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -17,8 +18,6 @@ from lmos_grpc.routing import ClassifierKind, ExpressLane, OpinionKind, OpinionS
 from lmos_grpc.rpc import require_safe_address
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lmos_grpc.cli.settings import Settings
 
 _Kind = TypeVar("_Kind", bound=Enum)
@@ -32,6 +31,7 @@ class MeshSettings:
     """Addresses are `host:port`; port 0, the default, takes a free one, so that meshes can run side by side.
 
     `agents` are folders, files or modules, each started as a process; None starts the sample agents of a checkout.
+    `rules` are files and folders that declare tenants, channels and agents.
     """
 
     state: Path
@@ -41,6 +41,7 @@ class MeshSettings:
     traces: str = ANY
     agents: tuple[str, ...] | None = ()
     routing: RoutingSettings = field(default_factory=RoutingSettings)
+    rules: tuple[Path, ...] = ()
     model: ModelSection = field(default_factory=ModelSection)
     otlp_endpoint: str = ""
     record_text: bool = False
@@ -61,6 +62,7 @@ class MeshSettings:
             metrics=_default_or_free(mesh.metrics),
             agents=settings.agents,
             routing=_routing(settings),
+            rules=tuple(map(Path, settings.rules)),
             model=settings.model,
             otlp_endpoint=settings.telemetry.otlp_endpoint,
             record_text=settings.telemetry.record_text,

@@ -13,6 +13,7 @@ from lmos_grpc.cli.mesh.express_part import run_express
 from lmos_grpc.cli.mesh.mesh import prepare_state
 from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
 from lmos_grpc.cli.mesh.orchestrator_part import run_orchestrator
+from lmos_grpc.cli.mesh.rules_part import rules_in_force
 from lmos_grpc.cli.mesh.telemetry_part import TelemetryPart
 from lmos_grpc.cli.mesh.traces_part import run_traces
 from lmos_grpc.cli.running import beside, ungrouped
@@ -94,6 +95,7 @@ async def _orchestrator(
     async with (
         _remote_view(settings, telemetry) as view,
         run_orchestrator(mesh.state, address, view, telemetry, mesh.routing) as orchestrator,
+        rules_in_force(mesh.rules, orchestrator.router, settings.serve.discovery, mesh.state, telemetry.metrics),
         orchestrator.line.connected(mesh.internal),
         AsyncExitStack() as stack,
     ):

@@ -18,7 +18,7 @@ DEFAULT_FILE = Path("lmos.yaml")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 # A file is shown, copied and committed; a key is not.
 _NOT_IN_FILE = {"api_key"}
-_LISTS = {"agents"}
+_LISTS = {"agents", "rules"}
 
 Value = str | bool | Path | tuple[str, ...]
 
@@ -28,11 +28,16 @@ def load_settings(
 ) -> Settings:
     """The settings; `given` are those of the command line by name (`mesh.edge`), None where not said.
 
+    Where `file` is a folder, the settings are `lmos.yaml` in it, and the other YAML files in it are the rules.
+
     Raises:
         InvalidConfigurationError: the file or a variable is wrong.
     """
-    settings = Settings()
-    for name, entry in _file_entries(environment, file).items():
+    named = file or (Path(environment[CONFIG_VARIABLE]) if environment.get(CONFIG_VARIABLE) else None)
+    settings = Settings(rules=_rules_in(named) if named and named.is_dir() else ())
+    found = _settings_file(named)
+    entries = read_file(found, known_keys()) if found else {}
+    for name, entry in entries.items():
         settings = _with(settings, name, _parsed(settings, name, entry))
     for variable, name, text in settings_in(environment):
         settings = _with(settings, name, _parsed(settings, name, Entry(text, f"the environment variable {variable}")))
@@ -54,11 +59,18 @@ def known_keys() -> dict[str, tuple[str, ...]]:
     return known
 
 
-def _file_entries(environment: Mapping[str, str], file: Path | None) -> dict[str, Entry]:
-    named = file or (Path(environment[CONFIG_VARIABLE]) if environment.get(CONFIG_VARIABLE) else None)
-    if named is None and not DEFAULT_FILE.is_file():
-        return {}
-    return read_file(named or DEFAULT_FILE, known_keys())
+def _settings_file(named: Path | None) -> Path | None:
+    """The file of settings. One that was named has to be there; one that is only looked for need not."""
+    if named and not named.is_dir():
+        return named
+    looked_for = named / DEFAULT_FILE if named else DEFAULT_FILE
+    return looked_for if looked_for.is_file() else None
+
+
+def _rules_in(folder: Path) -> tuple[str, ...]:
+    # A folder with nothing in it is to be told of, and not to be taken for one without rules.
+    files = {each.relative_to(folder) for each in folder.rglob("*.y*ml")}
+    return () if files == {DEFAULT_FILE} else (str(folder),)
 
 
 def _parsed(settings: Settings, name: str, entry: Entry) -> Value:

@@ -70,3 +70,4 @@ class Settings:
     telemetry: TelemetrySection = field(default_factory=TelemetrySection)
     model: ModelSection = field(default_factory=ModelSection)
     agents: tuple[str, ...] | None = None  # None: the sample agents, in a checkout
+    rules: tuple[str, ...] = ()  # files and folders that declare tenants, channels and agents

@@ -12,9 +12,11 @@ from lmos_grpc.cli.view.figures import span_text
 from lmos_grpc.domain.decision import Exclusion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
-    from lmos_grpc.domain.decision import Candidate, Decision, Target
+    from lmos_grpc.domain.decision import Candidate, Decision, Governance, Target
 
 _NOTE_WIDTH = 20
 
@@ -41,6 +43,8 @@ def show_decision(console: Console, decision: Decision) -> None:
     by = f"by {decision.classifier} " if decision.classifier else ""
     took = f"decided {by}in {span_text(decision.elapsed)} · {decision.lane.value} lane"
     console.print(Text(took, "dim"), soft_wrap=True)
+    for line in governance_lines(decision.governance):
+        console.print(Text(line, "dim"), soft_wrap=True)
     if decision.candidates:
         console.print()
         # Where it is narrow, a column for what kept a candidate out would be a letter wide.
@@ -49,6 +53,19 @@ def show_decision(console: Console, decision: Decision) -> None:
             console.print(table)
         else:
             _show_candidates(console, decision)
+
+
+def governance_lines(governance: Governance | None) -> Iterator[str]:
+    """What the rules made of the turn, a line each; nothing where no rule made anything of it."""
+    if governance is None:
+        return
+    excluded = ", ".join(f"{count} by {each.value}" for each, count in governance.excluded.items())
+    if governance.channel or excluded:
+        rules = f"by the rules of {governance.channel}" if governance.channel else "by the agents' own rules"
+        out = f" · kept out: {excluded}" if excluded else ""
+        yield printable(f"{rules}: subset {governance.subset} · {governance.allowed} may have it{out}")
+    for missing in governance.unresolved:
+        yield printable(f"unresolved: {missing}")
 
 
 def _show_candidates(console: Console, decision: Decision) -> None:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clmos/agent/v1/decision.proto\x12\rlmos.agent.v1\x1a\x1egoogle/protobuf/duration.proto\"\x93\x01\n\tRouteHint\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x12\n\ncapability\x18\x02 \x01(\t\x12\x15\n\rversion_range\x18\x03 \x01(\t\x12)\n\x08strategy\x18\x04 \x01(\x0b\x32\x17.lmos.agent.v1.Strategy\x12!\n\x04lane\x18\x05 \x01(\x0e\x32\x13.lmos.agent.v1.Lane\"\xbd\x01\n\x08Strategy\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.lmos.agent.v1.StrategyKind\x12\x0e\n\x06quorum\x18\x02 \x01(\x05\x12\x14\n\x0cmax_branches\x18\x03 \x01(\x05\x12\x30\n\rbranch_budget\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bhedge_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa9\x02\n\x08\x44\x65\x63ision\x12)\n\x04mode\x18\x01 \x01(\x0e\x32\x1b.lmos.agent.v1.DecisionMode\x12!\n\x04lane\x18\x02 \x01(\x0e\x32\x13.lmos.agent.v1.Lane\x12)\n\x08strategy\x18\x03 \x01(\x0b\x32\x17.lmos.agent.v1.Strategy\x12&\n\x07targets\x18\x04 \x03(\x0b\x32\x15.lmos.agent.v1.Target\x12,\n\ncandidates\x18\x05 \x03(\x0b\x32\x18.lmos.agent.v1.Candidate\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x12\n\nclassifier\x18\x07 \x01(\t\x12*\n\x07\x65lapsed\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"Z\n\x06Target\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\ncapability\x18\x03 \x01(\t\x12\x0e\n\x06subset\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\"\xab\x01\n\tCandidate\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\ncapability\x18\x03 \x01(\t\x12\x0e\n\x06subset\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x0e\n\x06\x63hosen\x18\x06 \x01(\x08\x12+\n\texclusion\x18\x07 \x01(\x0e\x32\x18.lmos.agent.v1.Exclusion\x12\x0e\n\x06reason\x18\x08 \x01(\t*@\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x10\n\x0cLANE_EXPRESS\x10\x01\x12\x10\n\x0cLANE_MANAGED\x10\x02*\xa6\x01\n\x0cStrategyKind\x12\x1d\n\x19STRATEGY_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11STRATEGY_KIND_ONE\x10\x01\x12\x15\n\x11STRATEGY_KIND_ALL\x10\x02\x12\x17\n\x13STRATEGY_KIND_FIRST\x10\x03\x12\x18\n\x14STRATEGY_KIND_QUORUM\x10\x04\x12\x16\n\x12STRATEGY_KIND_BEST\x10\x05*\xe1\x01\n\x0c\x44\x65\x63isionMode\x12\x1d\n\x19\x44\x45\x43ISION_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45\x43ISION_MODE_EXPLICIT\x10\x01\x12\x1e\n\x1a\x44\x45\x43ISION_MODE_CONVERSATION\x10\x02\x12\x1c\n\x18\x44\x45\x43ISION_MODE_CLASSIFIED\x10\x03\x12\x1f\n\x1b\x44\x45\x43ISION_MODE_CLARIFICATION\x10\x04\x12\x1a\n\x16\x44\x45\x43ISION_MODE_FALLBACK\x10\x05\x12\x1b\n\x17\x44\x45\x43ISION_MODE_ABSTAINED\x10\x06*\xe0\x01\n\tExclusion\x12\x19\n\x15\x45XCLUSION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XCLUSION_NOT_READY\x10\x01\x12\x14\n\x10\x45XCLUSION_TENANT\x10\x02\x12\x15\n\x11\x45XCLUSION_CHANNEL\x10\x03\x12\x18\n\x14\x45XCLUSION_CAPABILITY\x10\x04\x12\x15\n\x11\x45XCLUSION_VERSION\x10\x05\x12\x14\n\x10\x45XCLUSION_SUBSET\x10\x06\x12\x15\n\x11\x45XCLUSION_VISITED\x10\x07\x12\x14\n\x10\x45XCLUSION_LOCALE\x10\x08\x42R\n\x11org.lmos.agent.v1P\x01Z;github.com/lmos-grpc/lmos-grpc/gen/go/lmos/agent/v1;agentv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clmos/agent/v1/decision.proto\x12\rlmos.agent.v1\x1a\x1egoogle/protobuf/duration.proto\"\x93\x01\n\tRouteHint\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x12\n\ncapability\x18\x02 \x01(\t\x12\x15\n\rversion_range\x18\x03 \x01(\t\x12)\n\x08strategy\x18\x04 \x01(\x0b\x32\x17.lmos.agent.v1.Strategy\x12!\n\x04lane\x18\x05 \x01(\x0e\x32\x13.lmos.agent.v1.Lane\"\xbd\x01\n\x08Strategy\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.lmos.agent.v1.StrategyKind\x12\x0e\n\x06quorum\x18\x02 \x01(\x05\x12\x14\n\x0cmax_branches\x18\x03 \x01(\x05\x12\x30\n\rbranch_budget\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bhedge_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd8\x02\n\x08\x44\x65\x63ision\x12)\n\x04mode\x18\x01 \x01(\x0e\x32\x1b.lmos.agent.v1.DecisionMode\x12!\n\x04lane\x18\x02 \x01(\x0e\x32\x13.lmos.agent.v1.Lane\x12)\n\x08strategy\x18\x03 \x01(\x0b\x32\x17.lmos.agent.v1.Strategy\x12&\n\x07targets\x18\x04 \x03(\x0b\x32\x15.lmos.agent.v1.Target\x12,\n\ncandidates\x18\x05 \x03(\x0b\x32\x18.lmos.agent.v1.Candidate\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x12\n\nclassifier\x18\x07 \x01(\t\x12*\n\x07\x65lapsed\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\ngovernance\x18\t \x01(\x0b\x32\x19.lmos.agent.v1.Governance\"}\n\nGovernance\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0e\n\x06subset\x18\x02 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x03 \x01(\x05\x12)\n\x08\x65xcluded\x18\x04 \x03(\x0b\x32\x17.lmos.agent.v1.Excluded\x12\x12\n\nunresolved\x18\x05 \x03(\t\"F\n\x08\x45xcluded\x12+\n\texclusion\x18\x01 \x01(\x0e\x32\x18.lmos.agent.v1.Exclusion\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"Z\n\x06Target\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\ncapability\x18\x03 \x01(\t\x12\x0e\n\x06subset\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\"\xab\x01\n\tCandidate\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\ncapability\x18\x03 \x01(\t\x12\x0e\n\x06subset\x18\x04 \x01(\t\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x0e\n\x06\x63hosen\x18\x06 \x01(\x08\x12+\n\texclusion\x18\x07 \x01(\x0e\x32\x18.lmos.agent.v1.Exclusion\x12\x0e\n\x06reason\x18\x08 \x01(\t*@\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x10\n\x0cLANE_EXPRESS\x10\x01\x12\x10\n\x0cLANE_MANAGED\x10\x02*\xa6\x01\n\x0cStrategyKind\x12\x1d\n\x19STRATEGY_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11STRATEGY_KIND_ONE\x10\x01\x12\x15\n\x11STRATEGY_KIND_ALL\x10\x02\x12\x17\n\x13STRATEGY_KIND_FIRST\x10\x03\x12\x18\n\x14STRATEGY_KIND_QUORUM\x10\x04\x12\x16\n\x12STRATEGY_KIND_BEST\x10\x05*\xe1\x01\n\x0c\x44\x65\x63isionMode\x12\x1d\n\x19\x44\x45\x43ISION_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45\x43ISION_MODE_EXPLICIT\x10\x01\x12\x1e\n\x1a\x44\x45\x43ISION_MODE_CONVERSATION\x10\x02\x12\x1c\n\x18\x44\x45\x43ISION_MODE_CLASSIFIED\x10\x03\x12\x1f\n\x1b\x44\x45\x43ISION_MODE_CLARIFICATION\x10\x04\x12\x1a\n\x16\x44\x45\x43ISION_MODE_FALLBACK\x10\x05\x12\x1b\n\x17\x44\x45\x43ISION_MODE_ABSTAINED\x10\x06*\x98\x02\n\tExclusion\x12\x19\n\x15\x45XCLUSION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XCLUSION_NOT_READY\x10\x01\x12\x14\n\x10\x45XCLUSION_TENANT\x10\x02\x12\x15\n\x11\x45XCLUSION_CHANNEL\x10\x03\x12\x18\n\x14\x45XCLUSION_CAPABILITY\x10\x04\x12\x15\n\x11\x45XCLUSION_VERSION\x10\x05\x12\x14\n\x10\x45XCLUSION_SUBSET\x10\x06\x12\x15\n\x11\x45XCLUSION_VISITED\x10\x07\x12\x14\n\x10\x45XCLUSION_LOCALE\x10\x08\x12\x1c\n\x18\x45XCLUSION_NOT_REGISTERED\x10\t\x12\x18\n\x14\x45XCLUSION_NOT_CHOSEN\x10\nBR\n\x11org.lmos.agent.v1P\x01Z;github.com/lmos-grpc/lmos-grpc/gen/go/lmos/agent/v1;agentv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,22 +33,26 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lmos.agent.v1.decision_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\021org.lmos.agent.v1P\001Z;github.com/lmos-grpc/lmos-grpc/gen/go/lmos/agent/v1;agentv1'
-  _globals['_LANE']._serialized_start=987
-  _globals['_LANE']._serialized_end=1051
-  _globals['_STRATEGYKIND']._serialized_start=1054
-  _globals['_STRATEGYKIND']._serialized_end=1220
-  _globals['_DECISIONMODE']._serialized_start=1223
-  _globals['_DECISIONMODE']._serialized_end=1448
-  _globals['_EXCLUSION']._serialized_start=1451
-  _globals['_EXCLUSION']._serialized_end=1675
+  _globals['_LANE']._serialized_start=1233
+  _globals['_LANE']._serialized_end=1297
+  _globals['_STRATEGYKIND']._serialized_start=1300
+  _globals['_STRATEGYKIND']._serialized_end=1466
+  _globals['_DECISIONMODE']._serialized_start=1469
+  _globals['_DECISIONMODE']._serialized_end=1694
+  _globals['_EXCLUSION']._serialized_start=1697
+  _globals['_EXCLUSION']._serialized_end=1977
   _globals['_ROUTEHINT']._serialized_start=80
   _globals['_ROUTEHINT']._serialized_end=227
   _globals['_STRATEGY']._serialized_start=230
   _globals['_STRATEGY']._serialized_end=419
   _globals['_DECISION']._serialized_start=422
-  _globals['_DECISION']._serialized_end=719
-  _globals['_TARGET']._serialized_start=721
-  _globals['_TARGET']._serialized_end=811
-  _globals['_CANDIDATE']._serialized_start=814
-  _globals['_CANDIDATE']._serialized_end=985
+  _globals['_DECISION']._serialized_end=766
+  _globals['_GOVERNANCE']._serialized_start=768
+  _globals['_GOVERNANCE']._serialized_end=893
+  _globals['_EXCLUDED']._serialized_start=895
+  _globals['_EXCLUDED']._serialized_end=965
+  _globals['_TARGET']._serialized_start=967
+  _globals['_TARGET']._serialized_end=1057
+  _globals['_CANDIDATE']._serialized_start=1060
+  _globals['_CANDIDATE']._serialized_end=1231
 # @@protoc_insertion_point(module_scope)

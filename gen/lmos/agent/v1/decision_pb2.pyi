@@ -150,6 +150,10 @@ class _ExclusionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     """It had the turn before."""
     EXCLUSION_LOCALE: _Exclusion.ValueType  # 8
     """It does not answer in the language."""
+    EXCLUSION_NOT_REGISTERED: _Exclusion.ValueType  # 9
+    """No agent of that name is registered. Only told of an agent that was asked about."""
+    EXCLUSION_NOT_CHOSEN: _Exclusion.ValueType  # 10
+    """It may have the turn, and another one was chosen. Only told of an agent that was asked about."""
 
 class Exclusion(_Exclusion, metaclass=_ExclusionEnumTypeWrapper):
     """Why a candidate may not have a turn."""
@@ -172,6 +176,10 @@ EXCLUSION_VISITED: Exclusion.ValueType  # 7
 """It had the turn before."""
 EXCLUSION_LOCALE: Exclusion.ValueType  # 8
 """It does not answer in the language."""
+EXCLUSION_NOT_REGISTERED: Exclusion.ValueType  # 9
+"""No agent of that name is registered. Only told of an agent that was asked about."""
+EXCLUSION_NOT_CHOSEN: Exclusion.ValueType  # 10
+"""It may have the turn, and another one was chosen. Only told of an agent that was asked about."""
 global___Exclusion = Exclusion
 
 @typing.final
@@ -264,6 +272,7 @@ class Decision(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     CLASSIFIER_FIELD_NUMBER: builtins.int
     ELAPSED_FIELD_NUMBER: builtins.int
+    GOVERNANCE_FIELD_NUMBER: builtins.int
     mode: global___DecisionMode.ValueType
     """How the decision came about."""
     lane: global___Lane.ValueType
@@ -288,6 +297,10 @@ class Decision(google.protobuf.message.Message):
     def elapsed(self) -> google.protobuf.duration_pb2.Duration:
         """The time that the decision took."""
 
+    @property
+    def governance(self) -> global___Governance:
+        """What the rules of tenant and channel made of the turn before anything looked at its text."""
+
     def __init__(
         self,
         *,
@@ -299,11 +312,72 @@ class Decision(google.protobuf.message.Message):
         reason: builtins.str = ...,
         classifier: builtins.str = ...,
         elapsed: google.protobuf.duration_pb2.Duration | None = ...,
+        governance: global___Governance | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["elapsed", b"elapsed", "strategy", b"strategy"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "classifier", b"classifier", "elapsed", b"elapsed", "lane", b"lane", "mode", b"mode", "reason", b"reason", "strategy", b"strategy", "targets", b"targets"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["elapsed", b"elapsed", "governance", b"governance", "strategy", b"strategy"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "classifier", b"classifier", "elapsed", b"elapsed", "governance", b"governance", "lane", b"lane", "mode", b"mode", "reason", b"reason", "strategy", b"strategy", "targets", b"targets"]) -> None: ...
 
 global___Decision = Decision
+
+@typing.final
+class Governance(google.protobuf.message.Message):
+    """What the rules of tenant and channel made of a turn before anything looked at its text."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: builtins.int
+    SUBSET_FIELD_NUMBER: builtins.int
+    ALLOWED_FIELD_NUMBER: builtins.int
+    EXCLUDED_FIELD_NUMBER: builtins.int
+    UNRESOLVED_FIELD_NUMBER: builtins.int
+    channel: builtins.str
+    """The name of the channel's declaration. Empty: the channel is not declared, and only the agents' own rules apply."""
+    subset: builtins.str
+    """The subset that the turn falls to."""
+    allowed: builtins.int
+    """How many agents may have the turn."""
+    @property
+    def excluded(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Excluded]:
+        """How many agents may not, by what keeps them out. Some of them are among the candidates."""
+
+    @property
+    def unresolved(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the channel requires and cannot have, and why, a sentence each. At most 20."""
+
+    def __init__(
+        self,
+        *,
+        channel: builtins.str = ...,
+        subset: builtins.str = ...,
+        allowed: builtins.int = ...,
+        excluded: collections.abc.Iterable[global___Excluded] | None = ...,
+        unresolved: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allowed", b"allowed", "channel", b"channel", "excluded", b"excluded", "subset", b"subset", "unresolved", b"unresolved"]) -> None: ...
+
+global___Governance = Governance
+
+@typing.final
+class Excluded(google.protobuf.message.Message):
+    """How many agents one thing keeps out."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EXCLUSION_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    exclusion: global___Exclusion.ValueType
+    """What keeps them out."""
+    count: builtins.int
+    """How many: each version and subset of an agent counts."""
+    def __init__(
+        self,
+        *,
+        exclusion: global___Exclusion.ValueType = ...,
+        count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "exclusion", b"exclusion"]) -> None: ...
+
+global___Excluded = Excluded
 
 @typing.final
 class Target(google.protobuf.message.Message):

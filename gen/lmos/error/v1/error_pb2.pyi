@@ -112,6 +112,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The clarification that is answered is not open, or has no such option. INVALID_ARGUMENT."""
     ERROR_REASON_NO_BRANCH_ANSWERED: _ErrorReason.ValueType  # 42
     """No quorum of the branches of a fan-out gave an answer. UNAVAILABLE."""
+    ERROR_REASON_TENANT_NOT_ALLOWED: _ErrorReason.ValueType  # 43
+    """The tenants of the mesh are declared, and this one is none of them. PERMISSION_DENIED."""
+    ERROR_REASON_CHANNEL_NOT_ALLOWED: _ErrorReason.ValueType  # 44
+    """The channels of the mesh are declared, and the tenant has no such one. PERMISSION_DENIED."""
+    ERROR_REASON_CHANNEL_UNRESOLVED: _ErrorReason.ValueType  # 45
+    """The channel is strict, and something that it requires is not there; the message says what. FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something failed: one value per failure that a program may want to tell apart.
@@ -207,6 +213,12 @@ ERROR_REASON_UNKNOWN_OPTION: ErrorReason.ValueType  # 41
 """The clarification that is answered is not open, or has no such option. INVALID_ARGUMENT."""
 ERROR_REASON_NO_BRANCH_ANSWERED: ErrorReason.ValueType  # 42
 """No quorum of the branches of a fan-out gave an answer. UNAVAILABLE."""
+ERROR_REASON_TENANT_NOT_ALLOWED: ErrorReason.ValueType  # 43
+"""The tenants of the mesh are declared, and this one is none of them. PERMISSION_DENIED."""
+ERROR_REASON_CHANNEL_NOT_ALLOWED: ErrorReason.ValueType  # 44
+"""The channels of the mesh are declared, and the tenant has no such one. PERMISSION_DENIED."""
+ERROR_REASON_CHANNEL_UNRESOLVED: ErrorReason.ValueType  # 45
+"""The channel is strict, and something that it requires is not there; the message says what. FAILED_PRECONDITION."""
 global___ErrorReason = ErrorReason
 
 @typing.final

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from lmos.agent.v1 import agent_service_pb2 as lmos_dot_agent_dot_v1_dot_agent__service__pb2
 from lmos.agent.v1 import decision_pb2 as lmos_dot_agent_dot_v1_dot_decision__pb2
+from lmos.error.v1 import error_pb2 as lmos_dot_error_dot_v1_dot_error__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/lmos/orchestrator/v1/orchestrator_service.proto\x12\x14lmos.orchestrator.v1\x1a!lmos/agent/v1/agent_service.proto\x1a\x1clmos/agent/v1/decision.proto\"A\n\x13\x45xplainRouteRequest\x12*\n\x04turn\x18\x01 \x01(\x0b\x32\x1c.lmos.agent.v1.InvokeRequest\"A\n\x14\x45xplainRouteResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.lmos.agent.v1.Decision2|\n\x13OrchestratorService\x12\x65\n\x0c\x45xplainRoute\x12).lmos.orchestrator.v1.ExplainRouteRequest\x1a*.lmos.orchestrator.v1.ExplainRouteResponseBg\n\x18org.lmos.orchestrator.v1P\x01ZIgithub.com/lmos-grpc/lmos-grpc/gen/go/lmos/orchestrator/v1;orchestratorv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/lmos/orchestrator/v1/orchestrator_service.proto\x12\x14lmos.orchestrator.v1\x1a!lmos/agent/v1/agent_service.proto\x1a\x1clmos/agent/v1/decision.proto\x1a\x19lmos/error/v1/error.proto\"R\n\x13\x45xplainRouteRequest\x12*\n\x04turn\x18\x01 \x01(\x0b\x32\x1c.lmos.agent.v1.InvokeRequest\x12\x0f\n\x07why_not\x18\x02 \x01(\t\"\x91\x01\n\x14\x45xplainRouteResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.lmos.agent.v1.Decision\x12)\n\x07why_not\x18\x02 \x03(\x0b\x32\x18.lmos.agent.v1.Candidate\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x14.lmos.error.v1.Error2|\n\x13OrchestratorService\x12\x65\n\x0c\x45xplainRoute\x12).lmos.orchestrator.v1.ExplainRouteRequest\x1a*.lmos.orchestrator.v1.ExplainRouteResponseBg\n\x18org.lmos.orchestrator.v1P\x01ZIgithub.com/lmos-grpc/lmos-grpc/gen/go/lmos/orchestrator/v1;orchestratorv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +35,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lmos.orchestrator.v1.orches
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\030org.lmos.orchestrator.v1P\001ZIgithub.com/lmos-grpc/lmos-grpc/gen/go/lmos/orchestrator/v1;orchestratorv1'
-  _globals['_EXPLAINROUTEREQUEST']._serialized_start=138
-  _globals['_EXPLAINROUTEREQUEST']._serialized_end=203
-  _globals['_EXPLAINROUTERESPONSE']._serialized_start=205
-  _globals['_EXPLAINROUTERESPONSE']._serialized_end=270
-  _globals['_ORCHESTRATORSERVICE']._serialized_start=272
-  _globals['_ORCHESTRATORSERVICE']._serialized_end=396
+  _globals['_EXPLAINROUTEREQUEST']._serialized_start=165
+  _globals['_EXPLAINROUTEREQUEST']._serialized_end=247
+  _globals['_EXPLAINROUTERESPONSE']._serialized_start=250
+  _globals['_EXPLAINROUTERESPONSE']._serialized_end=395
+  _globals['_ORCHESTRATORSERVICE']._serialized_start=397
+  _globals['_ORCHESTRATORSERVICE']._serialized_end=521
 # @@protoc_insertion_point(module_scope)

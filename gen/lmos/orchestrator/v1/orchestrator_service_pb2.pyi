@@ -4,10 +4,13 @@ isort:skip_file
 What the orchestrator offers beside AgentService."""
 
 import builtins
+import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
 import google.protobuf.message
 import lmos.agent.v1.agent_service_pb2
 import lmos.agent.v1.decision_pb2
+import lmos.error.v1.error_pb2
 import typing
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
@@ -19,6 +22,9 @@ class ExplainRouteRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TURN_FIELD_NUMBER: builtins.int
+    WHY_NOT_FIELD_NUMBER: builtins.int
+    why_not: builtins.str
+    """The name of an agent to be told of why it does not get the turn. Empty: nobody is asked about."""
     @property
     def turn(self) -> lmos.agent.v1.agent_service_pb2.InvokeRequest:
         """The turn, as it would be sent to `AgentService.Invoke`."""
@@ -27,9 +33,10 @@ class ExplainRouteRequest(google.protobuf.message.Message):
         self,
         *,
         turn: lmos.agent.v1.agent_service_pb2.InvokeRequest | None = ...,
+        why_not: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["turn", b"turn"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["turn", b"turn"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["turn", b"turn", "why_not", b"why_not"]) -> None: ...
 
 global___ExplainRouteRequest = ExplainRouteRequest
 
@@ -40,16 +47,32 @@ class ExplainRouteResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     DECISION_FIELD_NUMBER: builtins.int
+    WHY_NOT_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
     @property
     def decision(self) -> lmos.agent.v1.decision_pb2.Decision:
-        """The decision, with every candidate, its score, and what kept it out."""
+        """The decision, with every candidate, its score, and what kept it out. Absent where `error` is there."""
+
+    @property
+    def why_not(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[lmos.agent.v1.decision_pb2.Candidate]:
+        """Of the agent that was asked about: all that keeps it out, an entry for each obstacle, or that it gets the turn.
+        It is told by version, subset and capability. At most 100.
+        """
+
+    @property
+    def error(self) -> lmos.error.v1.error_pb2.Error:
+        """What would become of the turn where it can be sent to nobody, and an agent was asked about. Without a question
+        about an agent the call fails with it.
+        """
 
     def __init__(
         self,
         *,
         decision: lmos.agent.v1.decision_pb2.Decision | None = ...,
+        why_not: collections.abc.Iterable[lmos.agent.v1.decision_pb2.Candidate] | None = ...,
+        error: lmos.error.v1.error_pb2.Error | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["decision", b"decision"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["decision", b"decision"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["decision", b"decision", "error", b"error"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["decision", b"decision", "error", b"error", "why_not", b"why_not"]) -> None: ...
 
 global___ExplainRouteResponse = ExplainRouteResponse

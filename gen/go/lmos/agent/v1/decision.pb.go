@@ -233,31 +233,39 @@ const (
 	Exclusion_EXCLUSION_VISITED Exclusion = 7
 	// It does not answer in the language.
 	Exclusion_EXCLUSION_LOCALE Exclusion = 8
+	// No agent of that name is registered. Only told of an agent that was asked about.
+	Exclusion_EXCLUSION_NOT_REGISTERED Exclusion = 9
+	// It may have the turn, and another one was chosen. Only told of an agent that was asked about.
+	Exclusion_EXCLUSION_NOT_CHOSEN Exclusion = 10
 )
 
 // Enum value maps for Exclusion.
 var (
 	Exclusion_name = map[int32]string{
-		0: "EXCLUSION_UNSPECIFIED",
-		1: "EXCLUSION_NOT_READY",
-		2: "EXCLUSION_TENANT",
-		3: "EXCLUSION_CHANNEL",
-		4: "EXCLUSION_CAPABILITY",
-		5: "EXCLUSION_VERSION",
-		6: "EXCLUSION_SUBSET",
-		7: "EXCLUSION_VISITED",
-		8: "EXCLUSION_LOCALE",
+		0:  "EXCLUSION_UNSPECIFIED",
+		1:  "EXCLUSION_NOT_READY",
+		2:  "EXCLUSION_TENANT",
+		3:  "EXCLUSION_CHANNEL",
+		4:  "EXCLUSION_CAPABILITY",
+		5:  "EXCLUSION_VERSION",
+		6:  "EXCLUSION_SUBSET",
+		7:  "EXCLUSION_VISITED",
+		8:  "EXCLUSION_LOCALE",
+		9:  "EXCLUSION_NOT_REGISTERED",
+		10: "EXCLUSION_NOT_CHOSEN",
 	}
 	Exclusion_value = map[string]int32{
-		"EXCLUSION_UNSPECIFIED": 0,
-		"EXCLUSION_NOT_READY":   1,
-		"EXCLUSION_TENANT":      2,
-		"EXCLUSION_CHANNEL":     3,
-		"EXCLUSION_CAPABILITY":  4,
-		"EXCLUSION_VERSION":     5,
-		"EXCLUSION_SUBSET":      6,
-		"EXCLUSION_VISITED":     7,
-		"EXCLUSION_LOCALE":      8,
+		"EXCLUSION_UNSPECIFIED":    0,
+		"EXCLUSION_NOT_READY":      1,
+		"EXCLUSION_TENANT":         2,
+		"EXCLUSION_CHANNEL":        3,
+		"EXCLUSION_CAPABILITY":     4,
+		"EXCLUSION_VERSION":        5,
+		"EXCLUSION_SUBSET":         6,
+		"EXCLUSION_VISITED":        7,
+		"EXCLUSION_LOCALE":         8,
+		"EXCLUSION_NOT_REGISTERED": 9,
+		"EXCLUSION_NOT_CHOSEN":     10,
 	}
 )
 
@@ -470,7 +478,9 @@ type Decision struct {
 	// The name of the classifier that scored, where one did.
 	Classifier string `protobuf:"bytes,7,opt,name=classifier,proto3" json:"classifier,omitempty"`
 	// The time that the decision took.
-	Elapsed       *durationpb.Duration `protobuf:"bytes,8,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	Elapsed *durationpb.Duration `protobuf:"bytes,8,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	// What the rules of tenant and channel made of the turn before anything looked at its text.
+	Governance    *Governance `protobuf:"bytes,9,opt,name=governance,proto3" json:"governance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -561,6 +571,150 @@ func (x *Decision) GetElapsed() *durationpb.Duration {
 	return nil
 }
 
+func (x *Decision) GetGovernance() *Governance {
+	if x != nil {
+		return x.Governance
+	}
+	return nil
+}
+
+// What the rules of tenant and channel made of a turn before anything looked at its text.
+type Governance struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the channel's declaration. Empty: the channel is not declared, and only the agents' own rules apply.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// The subset that the turn falls to.
+	Subset string `protobuf:"bytes,2,opt,name=subset,proto3" json:"subset,omitempty"`
+	// How many agents may have the turn.
+	Allowed int32 `protobuf:"varint,3,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// How many agents may not, by what keeps them out. Some of them are among the candidates.
+	Excluded []*Excluded `protobuf:"bytes,4,rep,name=excluded,proto3" json:"excluded,omitempty"`
+	// What the channel requires and cannot have, and why, a sentence each. At most 20.
+	Unresolved    []string `protobuf:"bytes,5,rep,name=unresolved,proto3" json:"unresolved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Governance) Reset() {
+	*x = Governance{}
+	mi := &file_lmos_agent_v1_decision_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Governance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Governance) ProtoMessage() {}
+
+func (x *Governance) ProtoReflect() protoreflect.Message {
+	mi := &file_lmos_agent_v1_decision_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Governance.ProtoReflect.Descriptor instead.
+func (*Governance) Descriptor() ([]byte, []int) {
+	return file_lmos_agent_v1_decision_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Governance) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *Governance) GetSubset() string {
+	if x != nil {
+		return x.Subset
+	}
+	return ""
+}
+
+func (x *Governance) GetAllowed() int32 {
+	if x != nil {
+		return x.Allowed
+	}
+	return 0
+}
+
+func (x *Governance) GetExcluded() []*Excluded {
+	if x != nil {
+		return x.Excluded
+	}
+	return nil
+}
+
+func (x *Governance) GetUnresolved() []string {
+	if x != nil {
+		return x.Unresolved
+	}
+	return nil
+}
+
+// How many agents one thing keeps out.
+type Excluded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What keeps them out.
+	Exclusion Exclusion `protobuf:"varint,1,opt,name=exclusion,proto3,enum=lmos.agent.v1.Exclusion" json:"exclusion,omitempty"`
+	// How many: each version and subset of an agent counts.
+	Count         int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Excluded) Reset() {
+	*x = Excluded{}
+	mi := &file_lmos_agent_v1_decision_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Excluded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Excluded) ProtoMessage() {}
+
+func (x *Excluded) ProtoReflect() protoreflect.Message {
+	mi := &file_lmos_agent_v1_decision_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Excluded.ProtoReflect.Descriptor instead.
+func (*Excluded) Descriptor() ([]byte, []int) {
+	return file_lmos_agent_v1_decision_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Excluded) GetExclusion() Exclusion {
+	if x != nil {
+		return x.Exclusion
+	}
+	return Exclusion_EXCLUSION_UNSPECIFIED
+}
+
+func (x *Excluded) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // One agent that gets a turn.
 type Target struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -580,7 +734,7 @@ type Target struct {
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_lmos_agent_v1_decision_proto_msgTypes[3]
+	mi := &file_lmos_agent_v1_decision_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +746,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_lmos_agent_v1_decision_proto_msgTypes[3]
+	mi := &file_lmos_agent_v1_decision_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +759,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_lmos_agent_v1_decision_proto_rawDescGZIP(), []int{3}
+	return file_lmos_agent_v1_decision_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Target) GetAgent() string {
@@ -668,7 +822,7 @@ type Candidate struct {
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_lmos_agent_v1_decision_proto_msgTypes[4]
+	mi := &file_lmos_agent_v1_decision_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +834,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_lmos_agent_v1_decision_proto_msgTypes[4]
+	mi := &file_lmos_agent_v1_decision_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +847,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_lmos_agent_v1_decision_proto_rawDescGZIP(), []int{4}
+	return file_lmos_agent_v1_decision_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Candidate) GetAgent() string {
@@ -771,7 +925,7 @@ const file_lmos_agent_v1_decision_proto_rawDesc = "" +
 	"\fmax_branches\x18\x03 \x01(\x05R\vmaxBranches\x12>\n" +
 	"\rbranch_budget\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\fbranchBudget\x12:\n" +
 	"\vhedge_delay\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"hedgeDelay\"\xf1\x02\n" +
+	"hedgeDelay\"\xac\x03\n" +
 	"\bDecision\x12/\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x1b.lmos.agent.v1.DecisionModeR\x04mode\x12'\n" +
 	"\x04lane\x18\x02 \x01(\x0e2\x13.lmos.agent.v1.LaneR\x04lane\x123\n" +
@@ -784,7 +938,22 @@ const file_lmos_agent_v1_decision_proto_rawDesc = "" +
 	"\n" +
 	"classifier\x18\a \x01(\tR\n" +
 	"classifier\x123\n" +
-	"\aelapsed\x18\b \x01(\v2\x19.google.protobuf.DurationR\aelapsed\"\x84\x01\n" +
+	"\aelapsed\x18\b \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x129\n" +
+	"\n" +
+	"governance\x18\t \x01(\v2\x19.lmos.agent.v1.GovernanceR\n" +
+	"governance\"\xad\x01\n" +
+	"\n" +
+	"Governance\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x16\n" +
+	"\x06subset\x18\x02 \x01(\tR\x06subset\x12\x18\n" +
+	"\aallowed\x18\x03 \x01(\x05R\aallowed\x123\n" +
+	"\bexcluded\x18\x04 \x03(\v2\x17.lmos.agent.v1.ExcludedR\bexcluded\x12\x1e\n" +
+	"\n" +
+	"unresolved\x18\x05 \x03(\tR\n" +
+	"unresolved\"X\n" +
+	"\bExcluded\x126\n" +
+	"\texclusion\x18\x01 \x01(\x0e2\x18.lmos.agent.v1.ExclusionR\texclusion\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"\x84\x01\n" +
 	"\x06Target\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1e\n" +
@@ -822,7 +991,7 @@ const file_lmos_agent_v1_decision_proto_rawDesc = "" +
 	"\x18DECISION_MODE_CLASSIFIED\x10\x03\x12\x1f\n" +
 	"\x1bDECISION_MODE_CLARIFICATION\x10\x04\x12\x1a\n" +
 	"\x16DECISION_MODE_FALLBACK\x10\x05\x12\x1b\n" +
-	"\x17DECISION_MODE_ABSTAINED\x10\x06*\xe0\x01\n" +
+	"\x17DECISION_MODE_ABSTAINED\x10\x06*\x98\x02\n" +
 	"\tExclusion\x12\x19\n" +
 	"\x15EXCLUSION_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13EXCLUSION_NOT_READY\x10\x01\x12\x14\n" +
@@ -832,7 +1001,10 @@ const file_lmos_agent_v1_decision_proto_rawDesc = "" +
 	"\x11EXCLUSION_VERSION\x10\x05\x12\x14\n" +
 	"\x10EXCLUSION_SUBSET\x10\x06\x12\x15\n" +
 	"\x11EXCLUSION_VISITED\x10\a\x12\x14\n" +
-	"\x10EXCLUSION_LOCALE\x10\bBR\n" +
+	"\x10EXCLUSION_LOCALE\x10\b\x12\x1c\n" +
+	"\x18EXCLUSION_NOT_REGISTERED\x10\t\x12\x18\n" +
+	"\x14EXCLUSION_NOT_CHOSEN\x10\n" +
+	"BR\n" +
 	"\x11org.lmos.agent.v1P\x01Z;github.com/lmos-grpc/lmos-grpc/gen/go/lmos/agent/v1;agentv1b\x06proto3"
 
 var (
@@ -848,7 +1020,7 @@ func file_lmos_agent_v1_decision_proto_rawDescGZIP() []byte {
 }
 
 var file_lmos_agent_v1_decision_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_lmos_agent_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_lmos_agent_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_lmos_agent_v1_decision_proto_goTypes = []any{
 	(Lane)(0),                   // 0: lmos.agent.v1.Lane
 	(StrategyKind)(0),           // 1: lmos.agent.v1.StrategyKind
@@ -857,28 +1029,33 @@ var file_lmos_agent_v1_decision_proto_goTypes = []any{
 	(*RouteHint)(nil),           // 4: lmos.agent.v1.RouteHint
 	(*Strategy)(nil),            // 5: lmos.agent.v1.Strategy
 	(*Decision)(nil),            // 6: lmos.agent.v1.Decision
-	(*Target)(nil),              // 7: lmos.agent.v1.Target
-	(*Candidate)(nil),           // 8: lmos.agent.v1.Candidate
-	(*durationpb.Duration)(nil), // 9: google.protobuf.Duration
+	(*Governance)(nil),          // 7: lmos.agent.v1.Governance
+	(*Excluded)(nil),            // 8: lmos.agent.v1.Excluded
+	(*Target)(nil),              // 9: lmos.agent.v1.Target
+	(*Candidate)(nil),           // 10: lmos.agent.v1.Candidate
+	(*durationpb.Duration)(nil), // 11: google.protobuf.Duration
 }
 var file_lmos_agent_v1_decision_proto_depIdxs = []int32{
 	5,  // 0: lmos.agent.v1.RouteHint.strategy:type_name -> lmos.agent.v1.Strategy
 	0,  // 1: lmos.agent.v1.RouteHint.lane:type_name -> lmos.agent.v1.Lane
 	1,  // 2: lmos.agent.v1.Strategy.kind:type_name -> lmos.agent.v1.StrategyKind
-	9,  // 3: lmos.agent.v1.Strategy.branch_budget:type_name -> google.protobuf.Duration
-	9,  // 4: lmos.agent.v1.Strategy.hedge_delay:type_name -> google.protobuf.Duration
+	11, // 3: lmos.agent.v1.Strategy.branch_budget:type_name -> google.protobuf.Duration
+	11, // 4: lmos.agent.v1.Strategy.hedge_delay:type_name -> google.protobuf.Duration
 	2,  // 5: lmos.agent.v1.Decision.mode:type_name -> lmos.agent.v1.DecisionMode
 	0,  // 6: lmos.agent.v1.Decision.lane:type_name -> lmos.agent.v1.Lane
 	5,  // 7: lmos.agent.v1.Decision.strategy:type_name -> lmos.agent.v1.Strategy
-	7,  // 8: lmos.agent.v1.Decision.targets:type_name -> lmos.agent.v1.Target
-	8,  // 9: lmos.agent.v1.Decision.candidates:type_name -> lmos.agent.v1.Candidate
-	9,  // 10: lmos.agent.v1.Decision.elapsed:type_name -> google.protobuf.Duration
-	3,  // 11: lmos.agent.v1.Candidate.exclusion:type_name -> lmos.agent.v1.Exclusion
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	9,  // 8: lmos.agent.v1.Decision.targets:type_name -> lmos.agent.v1.Target
+	10, // 9: lmos.agent.v1.Decision.candidates:type_name -> lmos.agent.v1.Candidate
+	11, // 10: lmos.agent.v1.Decision.elapsed:type_name -> google.protobuf.Duration
+	7,  // 11: lmos.agent.v1.Decision.governance:type_name -> lmos.agent.v1.Governance
+	8,  // 12: lmos.agent.v1.Governance.excluded:type_name -> lmos.agent.v1.Excluded
+	3,  // 13: lmos.agent.v1.Excluded.exclusion:type_name -> lmos.agent.v1.Exclusion
+	3,  // 14: lmos.agent.v1.Candidate.exclusion:type_name -> lmos.agent.v1.Exclusion
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_lmos_agent_v1_decision_proto_init() }
@@ -892,7 +1069,7 @@ func file_lmos_agent_v1_decision_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lmos_agent_v1_decision_proto_rawDesc), len(file_lmos_agent_v1_decision_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -118,6 +118,12 @@ const (
 	ErrorReason_ERROR_REASON_UNKNOWN_OPTION ErrorReason = 41
 	// No quorum of the branches of a fan-out gave an answer. UNAVAILABLE.
 	ErrorReason_ERROR_REASON_NO_BRANCH_ANSWERED ErrorReason = 42
+	// The tenants of the mesh are declared, and this one is none of them. PERMISSION_DENIED.
+	ErrorReason_ERROR_REASON_TENANT_NOT_ALLOWED ErrorReason = 43
+	// The channels of the mesh are declared, and the tenant has no such one. PERMISSION_DENIED.
+	ErrorReason_ERROR_REASON_CHANNEL_NOT_ALLOWED ErrorReason = 44
+	// The channel is strict, and something that it requires is not there; the message says what. FAILED_PRECONDITION.
+	ErrorReason_ERROR_REASON_CHANNEL_UNRESOLVED ErrorReason = 45
 )
 
 // Enum value maps for ErrorReason.
@@ -166,6 +172,9 @@ var (
 		40: "ERROR_REASON_UNREACHABLE",
 		41: "ERROR_REASON_UNKNOWN_OPTION",
 		42: "ERROR_REASON_NO_BRANCH_ANSWERED",
+		43: "ERROR_REASON_TENANT_NOT_ALLOWED",
+		44: "ERROR_REASON_CHANNEL_NOT_ALLOWED",
+		45: "ERROR_REASON_CHANNEL_UNRESOLVED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":              0,
@@ -211,6 +220,9 @@ var (
 		"ERROR_REASON_UNREACHABLE":              40,
 		"ERROR_REASON_UNKNOWN_OPTION":           41,
 		"ERROR_REASON_NO_BRANCH_ANSWERED":       42,
+		"ERROR_REASON_TENANT_NOT_ALLOWED":       43,
+		"ERROR_REASON_CHANNEL_NOT_ALLOWED":      44,
+		"ERROR_REASON_CHANNEL_UNRESOLVED":       45,
 	}
 )
 
@@ -338,7 +350,7 @@ const file_lmos_error_v1_error_proto_rawDesc = "" +
 	"retryDelay\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xd1\v\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xc1\f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x01\x12 \n" +
@@ -383,7 +395,10 @@ const file_lmos_error_v1_error_proto_rawDesc = "" +
 	"\x18ERROR_REASON_ENVIRONMENT\x10'\x12\x1c\n" +
 	"\x18ERROR_REASON_UNREACHABLE\x10(\x12\x1f\n" +
 	"\x1bERROR_REASON_UNKNOWN_OPTION\x10)\x12#\n" +
-	"\x1fERROR_REASON_NO_BRANCH_ANSWERED\x10*BR\n" +
+	"\x1fERROR_REASON_NO_BRANCH_ANSWERED\x10*\x12#\n" +
+	"\x1fERROR_REASON_TENANT_NOT_ALLOWED\x10+\x12$\n" +
+	" ERROR_REASON_CHANNEL_NOT_ALLOWED\x10,\x12#\n" +
+	"\x1fERROR_REASON_CHANNEL_UNRESOLVED\x10-BR\n" +
 	"\x11org.lmos.error.v1P\x01Z;github.com/lmos-grpc/lmos-grpc/gen/go/lmos/error/v1;errorv1b\x06proto3"
 
 var (

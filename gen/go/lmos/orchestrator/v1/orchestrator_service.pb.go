@@ -10,6 +10,7 @@ package orchestratorv1
 
 import (
 	v1 "github.com/lmos-grpc/lmos-grpc/gen/go/lmos/agent/v1"
+	v11 "github.com/lmos-grpc/lmos-grpc/gen/go/lmos/error/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -28,7 +29,9 @@ const (
 type ExplainRouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The turn, as it would be sent to `AgentService.Invoke`.
-	Turn          *v1.InvokeRequest `protobuf:"bytes,1,opt,name=turn,proto3" json:"turn,omitempty"`
+	Turn *v1.InvokeRequest `protobuf:"bytes,1,opt,name=turn,proto3" json:"turn,omitempty"`
+	// The name of an agent to be told of why it does not get the turn. Empty: nobody is asked about.
+	WhyNot        string `protobuf:"bytes,2,opt,name=why_not,json=whyNot,proto3" json:"why_not,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -70,11 +73,24 @@ func (x *ExplainRouteRequest) GetTurn() *v1.InvokeRequest {
 	return nil
 }
 
+func (x *ExplainRouteRequest) GetWhyNot() string {
+	if x != nil {
+		return x.WhyNot
+	}
+	return ""
+}
+
 // Gives the decision on a turn.
 type ExplainRouteResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The decision, with every candidate, its score, and what kept it out.
-	Decision      *v1.Decision `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	// The decision, with every candidate, its score, and what kept it out. Absent where `error` is there.
+	Decision *v1.Decision `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	// Of the agent that was asked about: all that keeps it out, an entry for each obstacle, or that it gets the turn.
+	// It is told by version, subset and capability. At most 100.
+	WhyNot []*v1.Candidate `protobuf:"bytes,2,rep,name=why_not,json=whyNot,proto3" json:"why_not,omitempty"`
+	// What would become of the turn where it can be sent to nobody, and an agent was asked about. Without a question
+	// about an agent the call fails with it.
+	Error         *v11.Error `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -116,15 +132,32 @@ func (x *ExplainRouteResponse) GetDecision() *v1.Decision {
 	return nil
 }
 
+func (x *ExplainRouteResponse) GetWhyNot() []*v1.Candidate {
+	if x != nil {
+		return x.WhyNot
+	}
+	return nil
+}
+
+func (x *ExplainRouteResponse) GetError() *v11.Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 var File_lmos_orchestrator_v1_orchestrator_service_proto protoreflect.FileDescriptor
 
 const file_lmos_orchestrator_v1_orchestrator_service_proto_rawDesc = "" +
 	"\n" +
-	"/lmos/orchestrator/v1/orchestrator_service.proto\x12\x14lmos.orchestrator.v1\x1a!lmos/agent/v1/agent_service.proto\x1a\x1clmos/agent/v1/decision.proto\"G\n" +
+	"/lmos/orchestrator/v1/orchestrator_service.proto\x12\x14lmos.orchestrator.v1\x1a!lmos/agent/v1/agent_service.proto\x1a\x1clmos/agent/v1/decision.proto\x1a\x19lmos/error/v1/error.proto\"`\n" +
 	"\x13ExplainRouteRequest\x120\n" +
-	"\x04turn\x18\x01 \x01(\v2\x1c.lmos.agent.v1.InvokeRequestR\x04turn\"K\n" +
+	"\x04turn\x18\x01 \x01(\v2\x1c.lmos.agent.v1.InvokeRequestR\x04turn\x12\x17\n" +
+	"\awhy_not\x18\x02 \x01(\tR\x06whyNot\"\xaa\x01\n" +
 	"\x14ExplainRouteResponse\x123\n" +
-	"\bdecision\x18\x01 \x01(\v2\x17.lmos.agent.v1.DecisionR\bdecision2|\n" +
+	"\bdecision\x18\x01 \x01(\v2\x17.lmos.agent.v1.DecisionR\bdecision\x121\n" +
+	"\awhy_not\x18\x02 \x03(\v2\x18.lmos.agent.v1.CandidateR\x06whyNot\x12*\n" +
+	"\x05error\x18\x03 \x01(\v2\x14.lmos.error.v1.ErrorR\x05error2|\n" +
 	"\x13OrchestratorService\x12e\n" +
 	"\fExplainRoute\x12).lmos.orchestrator.v1.ExplainRouteRequest\x1a*.lmos.orchestrator.v1.ExplainRouteResponseBg\n" +
 	"\x18org.lmos.orchestrator.v1P\x01ZIgithub.com/lmos-grpc/lmos-grpc/gen/go/lmos/orchestrator/v1;orchestratorv1b\x06proto3"
@@ -147,17 +180,21 @@ var file_lmos_orchestrator_v1_orchestrator_service_proto_goTypes = []any{
 	(*ExplainRouteResponse)(nil), // 1: lmos.orchestrator.v1.ExplainRouteResponse
 	(*v1.InvokeRequest)(nil),     // 2: lmos.agent.v1.InvokeRequest
 	(*v1.Decision)(nil),          // 3: lmos.agent.v1.Decision
+	(*v1.Candidate)(nil),         // 4: lmos.agent.v1.Candidate
+	(*v11.Error)(nil),            // 5: lmos.error.v1.Error
 }
 var file_lmos_orchestrator_v1_orchestrator_service_proto_depIdxs = []int32{
 	2, // 0: lmos.orchestrator.v1.ExplainRouteRequest.turn:type_name -> lmos.agent.v1.InvokeRequest
 	3, // 1: lmos.orchestrator.v1.ExplainRouteResponse.decision:type_name -> lmos.agent.v1.Decision
-	0, // 2: lmos.orchestrator.v1.OrchestratorService.ExplainRoute:input_type -> lmos.orchestrator.v1.ExplainRouteRequest
-	1, // 3: lmos.orchestrator.v1.OrchestratorService.ExplainRoute:output_type -> lmos.orchestrator.v1.ExplainRouteResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: lmos.orchestrator.v1.ExplainRouteResponse.why_not:type_name -> lmos.agent.v1.Candidate
+	5, // 3: lmos.orchestrator.v1.ExplainRouteResponse.error:type_name -> lmos.error.v1.Error
+	0, // 4: lmos.orchestrator.v1.OrchestratorService.ExplainRoute:input_type -> lmos.orchestrator.v1.ExplainRouteRequest
+	1, // 5: lmos.orchestrator.v1.OrchestratorService.ExplainRoute:output_type -> lmos.orchestrator.v1.ExplainRouteResponse
+	5, // [5:6] is the sub-list for method output_type
+	4, // [4:5] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_lmos_orchestrator_v1_orchestrator_service_proto_init() }

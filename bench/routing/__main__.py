@@ -21,7 +21,7 @@ from bench.routing.published import PUBLISHED
 from bench.routing.scoring import score
 from bench.routing.two_intents import split_shares
 from bench.table import Table
-from lmos_grpc.routing import LexicalEmbeddingClassifier, SecondLook, load_sentence_vectors
+from lmos_grpc.routing import LexicalEmbeddingClassifier, SecondLook, sentence_classifier
 
 if TYPE_CHECKING:
     from bench.progress import PartProgress
@@ -48,7 +48,7 @@ def _arguments() -> argparse.Namespace:
 def _classifiers(*, sentence: bool) -> dict[str, Classifier]:
     if not sentence:
         return {"default": LexicalEmbeddingClassifier()}
-    model = LexicalEmbeddingClassifier(load_sentence_vectors, name="sentence")
+    model = sentence_classifier()
     return {
         "default": LexicalEmbeddingClassifier(),
         "with the sentence model": SecondLook(LexicalEmbeddingClassifier(), model),
@@ -152,7 +152,8 @@ def main() -> int:
         {key: value for _, _, keys in quality for key, value in keys.items()},
         ("Test splits were not looked at; what is published is for test splits, which is not quite the same.",),
     )
-    command = " ".join(("python -m bench.routing", *sys.argv[1:]))
+    # Where the data and the report lie is nobody else's business.
+    command = f"python -m bench.routing --examples {asked.examples} --sizes {asked.sizes}"
     part = RecordedPart(
         result, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", command, describe_machine(), time.monotonic() - began
     )

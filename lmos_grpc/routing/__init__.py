@@ -7,7 +7,7 @@ from lmos_grpc.routing.lane import LaneChoice
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
 from lmos_grpc.routing.second_look import SecondLook
 from lmos_grpc.routing.second_opinion import Consultant, SecondOpinion
-from lmos_grpc.routing.sentence_vectors import load_sentence_vectors
+from lmos_grpc.routing.sentence_classifier import sentence_classifier
 from lmos_grpc.routing.settings import ClassifierKind, ExpressLane, OpinionKind, OpinionSettings, RoutingSettings
 
 __all__ = [
@@ -27,5 +27,5 @@ __all__ = [
     "SecondLook",
     "SecondOpinion",
     "learning_in_background",
-    "load_sentence_vectors",
+    "sentence_classifier",
 ]

@@ -39,12 +39,18 @@ class LexicalEmbeddingClassifier:
     The machines tell intents apart; the nearest phrase and the lead over the others tell what is out of scope.
     """
 
-    def __init__(self, load: Callable[[], TextVectors] = load_word_vectors, *, name: str = "lexical-embedding") -> None:
+    def __init__(
+        self,
+        load: Callable[[], TextVectors] = load_word_vectors,
+        *,
+        name: str = "lexical-embedding",
+        calibration: Calibration | None = None,
+    ) -> None:
         self.name = name
         self._vectors = load()
         self.learner = Learner(self._embed)
         self._table = WeightTable(self._vectors.dimensions)
-        self._calibration = Calibration()
+        self._calibration = calibration or Calibration()
         self._selections: dict[frozenset[Offer], _Selection] = {}
 
     def sync(self, changed: Mapping[AgentKey, AgentCard | None]) -> None:

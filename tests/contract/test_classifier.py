@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmos_grpc.routing import LexicalEmbeddingClassifier, Offer, SecondLook, load_sentence_vectors
+from lmos_grpc.routing import LexicalEmbeddingClassifier, Offer, SecondLook, sentence_classifier
 from tests.fakes.scripted_classifier import ScriptedClassifier
 from tests.fakes.telecom_desk import BILLING, CARDS, FAULTS, ORDERS, catalogue
 
@@ -21,14 +21,10 @@ TEXT = "why is my bill so high"
 SCRIPT = {TEXT: {"explain-bill": 0.9, "manage-payment": 0.4}}
 
 
-def sentence() -> LexicalEmbeddingClassifier:
-    return LexicalEmbeddingClassifier(load_sentence_vectors, name="sentence")
-
-
 MADE: dict[str, Callable[[], Classifier]] = {
     "default": LexicalEmbeddingClassifier,
-    "sentence": sentence,
-    "second look": lambda: SecondLook(LexicalEmbeddingClassifier(), sentence()),
+    "sentence": sentence_classifier,
+    "second look": lambda: SecondLook(LexicalEmbeddingClassifier(), sentence_classifier()),
     "scripted": lambda: ScriptedClassifier(SCRIPT),
 }
 

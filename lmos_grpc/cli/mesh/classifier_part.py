@@ -13,7 +13,7 @@ from lmos_grpc.routing import (
     OpinionKind,
     SecondLook,
     learning_in_background,
-    load_sentence_vectors,
+    sentence_classifier,
 )
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ async def run_classifier(kind: ClassifierKind) -> AsyncIterator[Classifier]:
         if kind is ClassifierKind.LEXICAL:
             yield lexical
             return
-        sentence = LexicalEmbeddingClassifier(load_sentence_vectors, name="sentence")
-        yield SecondLook(lexical, await stack.enter_async_context(learning_in_background(sentence)))
+        yield SecondLook(lexical, await stack.enter_async_context(learning_in_background(sentence_classifier())))
 
 
 @asynccontextmanager

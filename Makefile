@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 
-.PHONY: help setup demo demo-ivr test check generate lock format bench bench-smoke bench-compare clean
+.PHONY: help setup demo demo-ivr test check generate lock format bench bench-routing bench-smoke bench-compare clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ lock: ## resolve the dependencies anew into requirements.lock
 
 bench: setup ## measure the mesh beside its alternatives, into bench/RESULTS.md (needs Go; one part: ONLY=paths)
 	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+bench-routing: setup ## measure how the router decides, into bench/ROUTING.md (public data: DATA=folder)
+	@$(BIN)/python -m bench.routing $(if $(DATA),--data $(DATA)) $(ARGS)
 
 bench-smoke: setup ## run every part of the benchmark for seconds, and see that figures come out (needs Go)
 	@$(BIN)/pytest tests/mesh/test_bench_smoke.py $(ARGS)

@@ -15,7 +15,7 @@ from lmos_grpc.errors import LmosError
 _EXIT_CODES = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
 _COMMANDS = (
-    *("up", "ask", "chat", "agents", "route", "trace", "agent"),
+    *("up", "ask", "chat", "agents", "route", "eval", "trace", "agent"),
     *("serve", "check", "voice", "byova", "doctor", "demo", "demo-ivr"),
 )
 

@@ -62,6 +62,9 @@ class Decider(Protocol):
             LmosError: the turn names an agent or capability that does not exist or may not be used.
         """
 
+    async def consult(self, turn: TurnRequest, decision: Decision, state: ConversationState, /) -> Decision:
+        """The decision, looked at again where nobody was found or several were."""
+
     def lane(self, turn: TurnRequest, decision: Decision, state: ConversationState, /) -> LaneChoice:
         """The lane that the turn may take, and why."""
 
@@ -112,7 +115,7 @@ class Orchestrator:
             LmosError: the turn names an agent or capability that does not exist or may not be used.
         """
         state = await self._state(turn)
-        decision = self._decider.decide(turn, state)
+        decision = await self._decider.consult(turn, self._decider.decide(turn, state), state)
         # A turn that is run has its ids, and so it is explained as if it had them.
         sent = replace(turn, conversation_id=turn.conversation_id or "explained", turn_id=turn.turn_id or "explained")
         return self._decider.lane(sent, decision, state).told_in(decision)
@@ -142,7 +145,7 @@ class Orchestrator:
             # Nobody hears of it beside the one agent that it is for.
             turn = replace(turn, hint=replace(turn.hint, strategy=Strategy(StrategyKind.ONE)))
         state = await self._state(turn)
-        decision = self._decider.decide(turn, state)
+        decision = await self._decider.consult(turn, self._decider.decide(turn, state), state)
         lane = self._decider.lane(turn, decision, state)
         if lane.lane is Lane.MANAGED:  # else it came another way than over the edge, or the router was not there
             decision = lane.told_in(decision)

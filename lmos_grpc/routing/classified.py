@@ -41,7 +41,7 @@ def by_ranking(case: Case, ranking: Ranking) -> Decision:
     kind = case.turn.hint.strategy.kind
     rivals = ranking.rivals
     if not rivals:
-        return _fallback(case, ranking)
+        return to_fallback(case, ranking, _nothing_fits(case, ranking))
     if kind in SPREADING:
         spread = ranking.adequate[: case.turn.hint.strategy.max_branches]
         reason = f"the caller wants {_asked_for(case.turn.hint.strategy)}: {', '.join(map(told, spread))}"
@@ -64,8 +64,9 @@ def _with_options(decision: Decision, rivals: tuple[Score, ...]) -> Decision:
     return replace(decision, candidates=tuple(marked))
 
 
-def _fallback(case: Case, ranking: Ranking) -> Decision:
-    why, fallback = _nothing_fits(case, ranking), case.settings.fallback_agent
+def to_fallback(case: Case, ranking: Ranking, why: str) -> Decision:
+    """The decision where nobody is meant: the fallback agent, or nobody."""
+    fallback = case.settings.fallback_agent
     if not fallback:
         return case.decision(DecisionMode.ABSTAINED, f"{why}, and no fallback agent is set", ranking)
     if fallback not in case.governed.allowed:

@@ -9,8 +9,9 @@ from lmos_grpc.domain.decision import DecisionMode
 from lmos_grpc.domain.turn import ClarificationAnswer
 from lmos_grpc.errors import UnknownOptionError
 from lmos_grpc.routing.case import told
+from lmos_grpc.routing.classified import to_fallback
 from lmos_grpc.routing.explicit import named_agents, to_named
-from lmos_grpc.routing.follow_up import after_dismissal, is_follow_up, is_reply, option_meant
+from lmos_grpc.routing.follow_up import after_dismissal, is_follow_up, is_reply, none_meant, option_meant, refers_back
 
 if TYPE_CHECKING:
     from lmos_grpc.domain.conversation import ConversationState, OpenQuestion
@@ -50,7 +51,10 @@ def by_answer(roll: Roll, turn: TurnRequest, state: ConversationState, *, unseen
 
 def reply_to_question(case: Case, ranking: Ranking, question: OpenQuestion) -> Decision | None:
     """The decision where the text answers the open question; None where it is about something else."""
-    option = option_meant(case.text, question.clarification.options)
+    options = question.clarification.options
+    if not question.agent and options and none_meant(case.text):
+        return to_fallback(case, ranking, "the caller wants none of the options")
+    option = option_meant(case.text, options)
     agent = (option.agent if option else "") or question.agent
     if agent not in case.governed.allowed:
         return None
@@ -76,7 +80,7 @@ def stay_with_last(case: Case, ranking: Ranking, state: ConversationState) -> De
         stays = is_reply(case.text) or is_follow_up(case.text)
         reason = f"the text only makes sense after the last turn, which {agent} had"
     elif same_topic in ranking.rivals:
-        stays = same_topic is not ranking.best
+        stays = same_topic is not ranking.best or refers_back(case.text)
         reason = f"{told(ranking.best)}, too close to {agent}, which had the last turn, to move"
     else:
         stays = is_follow_up(case.text) and not _moves_away(case, ranking, agent)

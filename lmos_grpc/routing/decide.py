@@ -20,6 +20,7 @@ from lmos_grpc.routing.follow_up import after_dismissal
 from lmos_grpc.routing.lane import LaneChoice, choose_lane, choose_session_lane
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
 from lmos_grpc.routing.permission import permitted
+from lmos_grpc.routing.second_opinion import UNSURE, Told, noted, options_of
 from lmos_grpc.routing.settings import ExpressLane, RoutingSettings
 from lmos_grpc.routing.terms import terms_of
 from lmos_grpc.routing.why_not import Inquiry
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.decision import Candidate, Decision
     from lmos_grpc.domain.turn import TurnRequest
     from lmos_grpc.routing.classifier import Classifier
+    from lmos_grpc.routing.second_opinion import Consultant
     from lmos_grpc.routing.terms import Terms
 
 _NEW_CONVERSATION = ConversationState()
@@ -46,12 +48,14 @@ class Router:
         classifier: Classifier | None = None,
         settings: RoutingSettings | None = None,
         *,
+        consultant: Consultant | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._view = view
         self._classifier = classifier or LexicalEmbeddingClassifier()
         self._settings = settings or RoutingSettings()
         self._clock = clock
+        self._consultant = consultant
         self._known: dict[AgentKey, tuple[AgentCard, bool]] = {}
         self._rules = Rules()
         self._eligibility = Eligibility(view)
@@ -89,7 +93,10 @@ class Router:
         terms = self.terms(turn)
         terms.check_handover()
         turn = terms.applied_to(turn)
-        decision = permitted(self._decided(turn, state, terms), turn, terms, self._view, self._classifier)
+        return self._whole(self._decided(turn, state, terms), turn, terms, started)
+
+    def _whole(self, decided: Decision, turn: TurnRequest, terms: Terms, started: float) -> Decision:
+        decision = permitted(decided, turn, terms, self._view, self._classifier)
         return replace(
             decision,
             reason=f"{decision.reason}{_notes(terms, decision)}",
@@ -99,6 +106,27 @@ class Router:
             locale=turn.user.locale,
             elapsed=timedelta(seconds=self._clock() - started),
         )
+
+    async def consult(
+        self, turn: TurnRequest, decision: Decision, state: ConversationState = _NEW_CONVERSATION
+    ) -> Decision:
+        """The decision, looked at again where nobody was found or several were, if there is whom to ask.
+
+        Costs at most the time limit of the second opinion; what was decided stands where there is none.
+        """
+        if self._consultant is None or decision.mode not in UNSURE or not decision.classifier:
+            return decision
+        started = self._clock()
+        terms = self.terms(turn)
+        turn = terms.applied_to(turn)
+        case = self._case(turn, _talked_before(turn, state), terms)
+        cards = {name: agent.card for name, agent in case.governed.allowed.items()}
+        told = await self._consultant.ask(case.text, options_of(case.rank(case.text).scores, cards))
+        if isinstance(told, str):
+            return noted(decision, told)
+        second = replace(case, classifier=Told(f"{case.classifier.name}, {self._consultant.opinion.name}", told))
+        decided = by_ranking(second, second.rank(case.text))
+        return self._whole(decided, turn, terms, started - decision.elapsed.total_seconds())
 
     def terms(self, turn: TurnRequest) -> Terms:
         """Whose rules apply to the turn.
@@ -160,14 +188,17 @@ class Router:
                 "the registry has not been read yet; try again in a second", retry_after=timedelta(seconds=1)
             )
 
-    def _by_text(self, turn: TurnRequest, state: ConversationState, terms: Terms) -> Decision:
-        talked = _talked_before(turn, state)
+    def _case(self, turn: TurnRequest, talked: ConversationState, terms: Terms) -> Case:
         text = turn.message.text
         if talked.last_agent or talked.open_question:
             text = after_dismissal(text) or text
         governed = self._eligibility.governed(terms, version_range=turn.hint.version_range)
-        case = Case(turn, text, governed, self._classifier, terms.settings(self._settings))
-        ranking = case.rank(text)
+        return Case(turn, text, governed, self._classifier, terms.settings(self._settings))
+
+    def _by_text(self, turn: TurnRequest, state: ConversationState, terms: Terms) -> Decision:
+        talked = _talked_before(turn, state)
+        case = self._case(turn, talked, terms)
+        ranking = case.rank(case.text)
         return (
             (reply_to_question(case, ranking, talked.open_question) if talked.open_question else None)
             or several_intents(case, ranking)

@@ -40,6 +40,8 @@ _REFERRING = frozenset(
         "es das dies diese dieser diesen dazu davon dafür damit daran dort nochmal noch mehr stattdessen anders"
     )
 )
+_NONE = frozenset(words("neither none nothing weder keine keiner keines keins keinen nichts"))
+_OF_THEM = frozenset(words("of them these those the two both davon von den beiden noch no nein"))
 _SHORT = 3
 _DIGITS = 3  # a longer number is no place in a list
 _DISMISSAL = re.compile(
@@ -63,6 +65,12 @@ def option_meant(text: str, options: Sequence[ClarificationOption]) -> Clarifica
     return next((found[0] for found in (named, spelt) if len(found) == 1), None)
 
 
+def none_meant(text: str) -> bool:
+    """Whether the text turns down all options: "neither", "none of these", "keins von beiden"."""
+    said = set(words(text))
+    return bool(said & _NONE) and said <= _NONE | _OF_THEM | _FILLERS
+
+
 def is_reply(text: str) -> bool:
     """Whether the text is nothing but a yes, a no, thanks, or a number: it says nothing without what came before."""
     said = words(text)
@@ -71,8 +79,12 @@ def is_reply(text: str) -> bool:
 
 def is_follow_up(text: str) -> bool:
     """Whether the text leans on what came before: a few words, or a word that refers back."""
-    said = words(text)
-    return len(said) <= _SHORT or not _REFERRING.isdisjoint(said)
+    return len(words(text)) <= _SHORT or refers_back(text)
+
+
+def refers_back(text: str) -> bool:
+    """Whether a word of the text stands for something that was said before."""
+    return not _REFERRING.isdisjoint(words(text))
 
 
 def after_dismissal(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The default classifier: word vectors for meaning, hashed words and letters for every language, all offline."""
+"""The default classifier: machines on words, letters and word vectors, taught by the cards alone, all offline."""
 
 from __future__ import annotations
 
@@ -6,103 +6,122 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lmos_grpc.routing.calibration import Calibration, Evidence
 from lmos_grpc.routing.classifier import Offer, Score
-from lmos_grpc.routing.offer_table import OfferTable
-from lmos_grpc.routing.phrase_set import PhraseSet, phrases_of
+from lmos_grpc.routing.learner import Learner
+from lmos_grpc.routing.lesson import glance
 from lmos_grpc.routing.text_features import FEATURES, LONGEST_TEXT, features
+from lmos_grpc.routing.weight_table import WeightTable
 from lmos_grpc.routing.word_vectors import load_word_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lmos_grpc.domain.card import AgentCard, AgentKey
+    from lmos_grpc.routing.lesson import Lesson
     from lmos_grpc.routing.text_features import Floats, Ids
-    from lmos_grpc.routing.word_vectors import WordVectors
+    from lmos_grpc.routing.text_vectors import TextVectors
 
 _SHORTLIST = 16
-_MEANING = 0.5  # the share of the word vectors; the rest is that of words and letters
-_MIDPOINT = 0.25  # the likeness that scores 0.5
-_STEEPNESS = 14.0
+_COMPARED = 5  # so many are compared with the text phrase by phrase
 _MOST_SELECTIONS = 256
 
 
-class _Query(NamedTuple):
-    direction: Floats
-    ids: Ids
-    weights: Floats  # with the rarity of each feature, squared, in it; as long as `direction` is
-    rarity: Floats
+class _Selection(NamedTuple):
+    offers: list[Offer]
+    columns: Ids
+    agents: Ids  # a number for each agent
 
 
 class LexicalEmbeddingClassifier:
-    """Compares a text with all phrases of an offer together, and with the nearest phrase alone.
+    """Scores a text with one machine for each offer, and compares the best with their phrases.
 
-    What all phrases have in common tells intents apart; the nearest phrase tells what is out of scope. The mean of the
-    two hardly depends on how many phrases there are, so one logistic curve turns it into a score.
+    The machines tell intents apart; the nearest phrase and the lead over the others tell what is out of scope.
     """
 
-    name = "lexical-embedding"
-
-    def __init__(self, load: Callable[[], WordVectors] = load_word_vectors) -> None:
-        self._load = load
-        self._table = OfferTable()
-        self._offers: dict[AgentKey, tuple[Offer, ...]] = {}
-        self._selections: dict[frozenset[Offer], tuple[list[Offer], Ids]] = {}
+    def __init__(
+        self,
+        load: Callable[[], TextVectors] = load_word_vectors,
+        *,
+        name: str = "lexical-embedding",
+        calibration: Calibration | None = None,
+    ) -> None:
+        self.name = name
+        self._vectors = load()
+        self.learner = Learner(self._embed)
+        self._table = WeightTable(self._vectors.dimensions)
+        self._calibration = calibration or Calibration()
+        self._selections: dict[frozenset[Offer], _Selection] = {}
 
     def sync(self, changed: Mapping[AgentKey, AgentCard | None]) -> None:
-        """Takes in cards at the cost of what changed; the next `rank` makes one pass over the matrices."""
+        """Takes in cards and learns all that follows from them."""
+        for lesson in self.learner.change(changed):
+            self.take(lesson)
+        while (learnt := self.learner.learn()) is not None:
+            self.take(learnt)
+
+    def glance(self, changed: Mapping[AgentKey, AgentCard | None], until: float) -> None:
+        """Makes cards that it does not know rankable in a hurry, until `take` brings more, and forgets who is gone."""
         for key, card in changed.items():
-            for offer in self._offers.pop(key, ()):
-                self._table.remove(offer)
-            if card is not None:
-                self._offers[key] = Offer.of(card)
-                for offer, capability in zip(self._offers[key], card.capabilities, strict=True):
-                    self._table.add(offer, PhraseSet.of(phrases_of(card, capability), self._load()))
-        self._selections.clear()
+            if card is None:
+                self._table.drop(key)
+                self._selections.clear()
+            elif not any(each in self._table for each in Offer.of(card)):
+                for lesson in glance(card, self._embed, until):
+                    self.take(lesson)
+
+    def take(self, lesson: Lesson) -> None:
+        """Takes in what was learnt elsewhere; in force for the next text."""
+        if self._table.take(lesson):
+            self._selections.clear()
 
     def rank(self, text: str, locale: str, candidates: frozenset[Offer]) -> tuple[Score, ...]:  # noqa: ARG002 - the phrases bring their language
-        """The sixteen best of the candidates, the best first."""
-        offers, rows = self._selection(candidates)
+        """The sixteen best of the candidates, the best first; the first five name their nearest phrase."""
+        offers, columns, agents = self._selection(candidates)
         if not offers:
             return ()
-        query = self._query(text)
-        by_meaning, by_feature = self._table.likeness(query.direction, query.ids, query.weights)
-        together = _blend(by_meaning, by_feature)[rows]
-        shortlist = np.argsort(-together.round(6), kind="stable")[:_SHORTLIST]
-        scores = (self._score(offers[at], float(together[at]), query) for at in shortlist)
+        ids, weights = features(text)
+        direction = self._embed(text)
+        said = self._table.scores(ids, weights, direction)[columns].round(5)
+        rivals = _rivals(said, agents)
+        dense = np.zeros(FEATURES, dtype=np.float32)
+        dense[ids] = weights
+        best = np.argsort(-said, kind="stable")[:_SHORTLIST]
+        scores = []
+        for place, at in enumerate(best):
+            likeness, nearest = self._nearest(offers[at], dense, direction) if place < _COMPARED else (0.0, "")
+            evidence = Evidence(
+                float(said[at]), float(rivals[at]), likeness, len(self._table.phrases(offers[at]).phrases) - 1
+            )
+            scores.append(Score(offers[at], self._calibration.value(evidence), nearest))
         return tuple(sorted(scores, key=lambda each: (-each.value, each.offer)))
 
-    def _selection(self, candidates: frozenset[Offer]) -> tuple[list[Offer], Ids]:
+    def _embed(self, text: str) -> Floats:
+        return self._vectors.embed(text[:LONGEST_TEXT])
+
+    def _selection(self, candidates: frozenset[Offer]) -> _Selection:
         found = self._selections.get(candidates)
         if found is None:
             offers = sorted(each for each in candidates if each in self._table)
+            names = {name: number for number, name in enumerate(dict.fromkeys(each.agent for each in offers))}
+            agents = np.array([names[each.agent] for each in offers], dtype=np.int64)
             if len(self._selections) >= _MOST_SELECTIONS:
                 self._selections.clear()
-            found = self._selections[candidates] = (offers, self._table.rows(offers))
+            found = self._selections[candidates] = _Selection(offers, self._table.columns(offers), agents)
         return found
 
-    def _query(self, text: str) -> _Query:
-        ids, weights = features(text)
-        rarity = self._table.rarity
-        length = float(np.sqrt(np.square(weights) @ rarity[ids])) or 1.0
-        return _Query(self._load().embed(text[:LONGEST_TEXT]), ids, weights * rarity[ids] / length, rarity)
-
-    def _score(self, offer: Offer, together: float, query: _Query) -> Score:
-        phrases = self._table.phrase_set(offer)
-        alone = _blend(phrases.vectors @ query.direction, _likeness_by_feature(phrases, query))
-        nearest = int(alone.argmax())
-        likeness = (together + float(alone[nearest])) / 2
-        value = 1 / (1 + np.exp(-_STEEPNESS * (likeness - _MIDPOINT)))
-        return Score(offer, round(float(value), 4), phrases.phrases[nearest])
+    def _nearest(self, offer: Offer, dense: Floats, direction: Floats) -> tuple[float, str]:
+        phrases = self._table.phrases(offer)
+        likeness = phrases.likeness(dense, direction).round(5)
+        nearest = int(likeness.argmax())
+        return float(likeness[nearest]), phrases.phrases[nearest]
 
 
-def _blend(by_meaning: Floats, by_feature: Floats) -> Floats:
-    return _MEANING * by_meaning + (1 - _MEANING) * by_feature
-
-
-def _likeness_by_feature(phrases: PhraseSet, query: _Query) -> Floats:
-    dense = np.zeros(FEATURES, dtype=np.float32)
-    dense[query.ids] = query.weights
-    shared = np.add.reduceat(phrases.weights * dense[phrases.ids], phrases.starts)
-    lengths = np.sqrt(np.add.reduceat(np.square(phrases.weights) * query.rarity[phrases.ids], phrases.starts))
-    likeness: Floats = (shared / lengths).astype(np.float32)
-    return likeness
+def _rivals(said: Floats, agents: Ids) -> Floats:
+    """For each offer, what the best of the other agents says."""
+    best = np.full(int(agents.max()) + 1, -np.inf, dtype=np.float32)
+    np.maximum.at(best, agents, said)
+    first = int(best.argmax())
+    second = np.delete(best, first).max(initial=-np.inf)
+    rivals: Floats = np.where(agents == first, second, best[first]).astype(np.float32)
+    return rivals

@@ -1,7 +1,8 @@
-"""The phrases of one offer, as the classifier compares them with a text."""
+"""Phrases in the two forms in which a classifier learns from them and compares a text with them."""
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,47 +11,101 @@ import numpy as np
 from lmos_grpc.routing.text_features import FEATURES, features, words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
     from lmos_grpc.domain.card import AgentCard, Capability
     from lmos_grpc.routing.text_features import Floats, Ids
-    from lmos_grpc.routing.word_vectors import WordVectors
+
+_GRAIN = np.float32(1 / 400)  # in a unit vector of hundreds of numbers, none is far from zero
+_SKETCH = 2_048
+_SPREAD = 2_654_435_761  # Knuth's multiplier: neighbouring ids land far apart
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PhraseSet:
-    """Phrases with their vectors (n by 256) and features (flat; phrase i begins at `starts[i]`)."""
+    """Phrases with their vectors (n by dimensions) and features (flat; phrase i begins at `starts[i]`), kept small.
+
+    `ranks` are hashes of the phrases: the lowest of many sets are a fair sample that hardly changes with one of them.
+    """
 
     phrases: tuple[str, ...]
-    vectors: Floats
-    ids: Ids
-    weights: Floats
-    starts: Ids
+    vectors: npt.NDArray[np.int8]
+    ids: npt.NDArray[np.uint16]
+    weights: npt.NDArray[np.float16]
+    starts: npt.NDArray[np.int32]
+    ranks: npt.NDArray[np.uint32]
 
     @classmethod
-    def of(cls, phrases: tuple[str, ...], word_vectors: WordVectors) -> PhraseSet:
+    def of(cls, phrases: Sequence[str], embed: Callable[[str], Floats]) -> PhraseSet:
         """Reads the phrases; each must have at least one word."""
         parts = [features(each) for each in phrases]
-        lengths = np.array([len(ids) for ids, _ in parts])
         return cls(
-            phrases,
-            np.stack([word_vectors.embed(each) for each in phrases]),
-            np.concatenate([ids for ids, _ in parts]),
-            # Unit length each, so that a long phrase does not count for more in the sum of all.
-            np.concatenate([weights / np.linalg.norm(weights) for _, weights in parts]),
-            np.concatenate([[0], lengths.cumsum()[:-1]]),
+            tuple(phrases),
+            np.stack([_coarse(embed(each)) for each in phrases]),
+            np.concatenate([ids for ids, _ in parts]).astype(np.uint16),
+            np.concatenate([weights for _, weights in parts]).astype(np.float16),
+            _starts(np.array([len(ids) for ids, _ in parts])),
+            np.array([zlib.crc32(each.encode("utf-8", "surrogatepass")) for each in phrases], dtype=np.uint32),
         )
 
-    def direction(self) -> Floats:
-        """The unit vector in the middle of all phrases."""
-        total: Floats = self.vectors.sum(axis=0)
-        return total / max(float(np.linalg.norm(total)), 1e-9)
+    @classmethod
+    def joined(cls, sets: Sequence[PhraseSet]) -> PhraseSet:
+        """All phrases of several sets, one set after the other."""
+        return cls(
+            tuple(phrase for each in sets for phrase in each.phrases),
+            np.concatenate([each.vectors for each in sets]),
+            np.concatenate([each.ids for each in sets]),
+            np.concatenate([each.weights for each in sets]),
+            _starts(np.concatenate([each.lengths for each in sets])),
+            np.concatenate([each.ranks for each in sets]),
+        )
 
-    def profile(self) -> Floats:
-        """The features of all phrases together, by feature."""
-        return np.bincount(self.ids, weights=self.weights, minlength=FEATURES).astype(np.float32)
+    def __len__(self) -> int:
+        return len(self.phrases)
 
-    def document_counts(self) -> Ids:
-        """In how many of the phrases each feature is."""
-        return np.bincount(self.ids, minlength=FEATURES)
+    @property
+    def lengths(self) -> Ids:
+        """How many features each phrase has."""
+        return np.diff(self.starts, append=len(self.ids))
+
+    def pick(self, rows: Ids) -> PhraseSet:
+        """Some of the phrases."""
+        lengths = self.lengths[rows]
+        starts = _starts(lengths)
+        at = np.repeat(self.starts[rows] - starts, lengths) + np.arange(lengths.sum())
+        phrases = tuple(self.phrases[row] for row in rows)
+        return PhraseSet(phrases, self.vectors[rows], self.ids[at], self.weights[at], starts, self.ranks[rows])
+
+    def likeness(self, dense: Floats, direction: Floats) -> Floats:
+        """How like each phrase is to a text, which is given by all its features and by its vector."""
+        shared: Floats = np.add.reduceat(self.weights * dense[self.ids], self.starts)
+        meant: Floats = self.vectors.astype(np.float32) @ (_GRAIN * direction)
+        return shared + meant
+
+    def mixture(self, shares: Floats) -> tuple[Floats, Floats]:
+        """All phrases together, each by its share: by feature, and as a vector."""
+        profile = np.bincount(self.ids, np.repeat(shares, self.lengths) * self.weights, FEATURES)
+        return profile.astype(np.float32), shares @ (_GRAIN * self.vectors.astype(np.float32))
+
+    def sketch(self) -> Floats:
+        """The phrases as short dense rows, whose products are nearly those of features, vectors and a constant."""
+        cells = np.repeat(np.arange(len(self)), self.lengths) * _SKETCH
+        place, sign = _folded(self.ids)
+        lexical = np.bincount(cells + place, sign * self.weights, len(self) * _SKETCH).reshape(len(self), _SKETCH)
+        constant = np.ones((len(self), 1))
+        return np.concatenate(
+            (lexical, _GRAIN * self.vectors.astype(np.float32), constant),
+            axis=1,
+            dtype=np.float32,
+            casting="unsafe",
+        )
+
+
+def _coarse(vector: Floats) -> npt.NDArray[np.int8]:
+    coarse: npt.NDArray[np.int8] = np.clip(np.rint(vector / _GRAIN), -127, 127).astype(np.int8)
+    return coarse
 
 
 def phrases_of(card: AgentCard, capability: Capability) -> tuple[str, ...]:
@@ -59,3 +114,13 @@ def phrases_of(card: AgentCard, capability: Capability) -> tuple[str, ...]:
     description = f"{' '.join(filter(None, about))}: {capability.description or card.description}"
     examples = (phrase for phrases in capability.examples.values() for phrase in phrases)
     return tuple(dict.fromkeys((description, *(each for each in examples if words(each)))))
+
+
+def _starts(lengths: Ids) -> npt.NDArray[np.int32]:
+    return np.concatenate([[0], lengths.cumsum()[:-1]]).astype(np.int32)
+
+
+def _folded(ids: npt.NDArray[np.uint16]) -> tuple[Ids, Ids]:
+    # Signs make features that share a place cancel out on average instead of adding up.
+    mixed = (ids.astype(np.int64) * _SPREAD) >> 8
+    return mixed % _SKETCH, 1 - 2 * ((mixed >> 14) & 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 
 
@@ -12,6 +13,32 @@ class ExpressLane(Enum):
     OFF = "off"
     ASKED = "asked"
     ON = "on"
+
+
+class ClassifierKind(Enum):
+    """What texts are classified with."""
+
+    LEXICAL = "lexical"
+    SENTENCE = "sentence"
+
+
+class OpinionKind(Enum):
+    """Whom to ask where the classifier is not sure."""
+
+    OFF = "off"
+    CHAT = "chat"
+    EMBEDDING = "embedding"
+
+
+@dataclass(frozen=True, slots=True)
+class OpinionSettings:
+    """A model behind the OpenAI API, and how long a decision may wait for it."""
+
+    kind: OpinionKind = OpinionKind.OFF
+    base_url: str = ""
+    model: str = ""
+    api_key: str = field(default="", repr=False)
+    limit: timedelta = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +55,8 @@ class RoutingSettings:
         clear_odds: how many times the odds of the best have to be those of another agent, so that nobody is asked.
         shift: the score from which another topic takes a turn away from the agent that is waited on or talked to.
         express: the turns that may take the express lane: none, those whose caller asks for it, or all that can.
+        classifier: the words alone, or also a sentence model where the words are not clear.
+        opinion: whom to ask where the classifier is not sure.
         locale_factor: what the score of an agent that does not say it speaks the language is multiplied by.
     """
 
@@ -38,3 +67,5 @@ class RoutingSettings:
     shift: float = 0.7
     locale_factor: float = 0.9
     express: ExpressLane = ExpressLane.OFF
+    classifier: ClassifierKind = ClassifierKind.LEXICAL
+    opinion: OpinionSettings = field(default_factory=OpinionSettings)

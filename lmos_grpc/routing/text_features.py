@@ -1,4 +1,4 @@
-"""Words, word pairs and letter groups of a text as hashed, weighted features: what works in any language."""
+"""Words, word pairs and letter groups of a text as hashed features: what works in any language."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ def words(text: str) -> list[str]:
 
 
 def features(text: str) -> tuple[Ids, Floats]:
-    """The distinct features of a text and the weight of each, which grows slowly with how often it is there."""
+    """The distinct features of a text and the weight of each; together they have the length one, or there are none.
+
+    How rare a feature is does not count: whoever learns from the phrases finds that out, and a weight that depends on
+    the text alone never has to be made anew when agents come and go.
+    """
     spoken = words(text)
     counts: Counter[int] = Counter()
     for word in spoken:
@@ -40,7 +44,9 @@ def features(text: str) -> tuple[Ids, Floats]:
         hashed = _hashed(feature, seed=1)
         weighted[hashed] = weighted.get(hashed, 0.0) + _WORD_COUNT
     ids = np.fromiter(weighted.keys(), dtype=np.int64, count=len(weighted))
-    return ids, np.log1p(np.fromiter(weighted.values(), dtype=np.float32, count=len(weighted)))
+    weights: Floats = np.log1p(np.fromiter(weighted.values(), dtype=np.float32, count=len(weighted)))
+    weights /= max(float(np.linalg.norm(weights)), 1e-9)
+    return ids, weights
 
 
 @lru_cache(maxsize=20_000)

@@ -24,6 +24,8 @@ DIMENSIONS = 256
 class WordVectors:
     """Turns a text into a unit vector: the mean of the vectors of its word pieces (all zero where it has none)."""
 
+    dimensions = DIMENSIONS
+
     def __init__(self, tokenizer: Tokenizer, vectors: npt.NDArray[np.float16]) -> None:
         self._tokenizer = tokenizer
         self._vectors = vectors

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lmos_grpc.routing import LexicalEmbeddingClassifier, Offer
+from lmos_grpc.routing import LexicalEmbeddingClassifier, Offer, SecondLook, sentence_classifier
 from tests.fakes.scripted_classifier import ScriptedClassifier
 from tests.fakes.telecom_desk import BILLING, CARDS, FAULTS, ORDERS, catalogue
 
@@ -21,10 +21,17 @@ TEXT = "why is my bill so high"
 SCRIPT = {TEXT: {"explain-bill": 0.9, "manage-payment": 0.4}}
 
 
-@pytest.fixture(params=[LexicalEmbeddingClassifier, lambda: ScriptedClassifier(SCRIPT)], ids=["default", "scripted"])
+MADE: dict[str, Callable[[], Classifier]] = {
+    "default": LexicalEmbeddingClassifier,
+    "sentence": sentence_classifier,
+    "second look": lambda: SecondLook(LexicalEmbeddingClassifier(), sentence_classifier()),
+    "scripted": lambda: ScriptedClassifier(SCRIPT),
+}
+
+
+@pytest.fixture(params=list(MADE))
 def make(request: pytest.FixtureRequest) -> Callable[[], Classifier]:
-    made: Callable[[], Classifier] = request.param
-    return made
+    return MADE[request.param]
 
 
 @pytest.fixture

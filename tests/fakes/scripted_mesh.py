@@ -58,6 +58,9 @@ class ScriptedDecider:
             raise UnknownAgentError("there is no agent 'nobody'", agent="nobody")
         return decided(turn.hint.agent)
 
+    async def consult(self, _turn: TurnRequest, decision: Decision, _: ConversationState, /) -> Decision:
+        return decision
+
     def lane(self, _turn: TurnRequest, _decision: Decision, _state: ConversationState, /) -> LaneChoice:
         return LaneChoice(Lane.MANAGED)
 

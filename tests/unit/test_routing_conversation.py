@@ -117,6 +117,17 @@ def test_a_clear_other_topic_moves_away_from_an_open_question(text: str, agent: 
     assert target(decision) == agent
 
 
+@pytest.mark.parametrize("text", ["neither", "none of these", "Nein, keins von beiden", "weder noch", "nothing please"])
+def test_who_turns_down_all_options_is_not_classified_anew(text: str) -> None:
+    decision = ROUTER.decide(say(text), asked(MESH_ASKS))
+    assert decision.mode is DecisionMode.FALLBACK
+    assert decision.reason.startswith("the caller wants none of the options")
+
+
+def test_neither_is_an_answer_where_an_agent_asked() -> None:
+    assert target(ROUTER.decide(say("neither"), asked(CONFIRM))) == "contract-agent/cancel-contract"
+
+
 def test_a_text_that_is_none_of_the_mesh_s_options_is_classified() -> None:
     assert target(ROUTER.decide(say("where is my parcel"), asked(MESH_ASKS))) == "order-agent/track-order"
 

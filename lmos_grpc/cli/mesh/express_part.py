@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from lmos_grpc.cli.mesh.classifier_part import run_classifier
 from lmos_grpc.cli.mesh.rules_part import rules_followed
 from lmos_grpc.conversation import ConversationClient
 from lmos_grpc.express import LaneKeeper, TurnRecorder, serve_router
@@ -37,8 +38,8 @@ async def run_lone_express(
     address: str, view: LiveView, orchestrator: str, mesh: MeshSettings, telemetry: TelemetryPart
 ) -> AsyncIterator[str]:
     """As `run_express`, where the log of conversations is that of the orchestrator at `orchestrator`."""
-    async with open_channel(orchestrator) as channel:
-        with closing(Router(view, settings=mesh.routing)) as router:
+    async with open_channel(orchestrator) as channel, run_classifier(mesh.routing.classifier) as classifier:
+        with closing(Router(view, classifier, mesh.routing)) as router:
             async with (
                 rules_followed(mesh.rules, router, telemetry.metrics),
                 run_express(address, view, router, ConversationClient(channel), telemetry) as bound,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import click
+
 from lmos_grpc.cli.doctor.port_holder import is_free
+from lmos_grpc.cli.duration_option import to_timedelta
 from lmos_grpc.cli.mesh.edge_options import EdgeOptions
 from lmos_grpc.cli.mesh.turn_settings import TurnSettings, durability_named, judge_named
 from lmos_grpc.cli.settings import MeshSection, ModelSection
 from lmos_grpc.errors import InvalidConfigurationError
-from lmos_grpc.routing import ExpressLane, RoutingSettings
+from lmos_grpc.routing import ClassifierKind, ExpressLane, OpinionKind, OpinionSettings, RoutingSettings
 from lmos_grpc.rpc import require_safe_address
 
 if TYPE_CHECKING:
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from lmos_grpc.cli.settings import Settings
 
 _Number = TypeVar("_Number", int, float)
+_Kind = TypeVar("_Kind", bound=Enum)
 ANY = "127.0.0.1:0"
 _MOST_ROUTERS = 64
 # As for other settings that are on or off.
@@ -64,7 +70,7 @@ class MeshSettings:
             internal=mesh.internal,
             metrics=_default_or_free(mesh.metrics),
             agents=settings.agents,
-            routing=replace(RoutingSettings(), fallback_agent=mesh.fallback_agent, express=_lane(mesh.express)),
+            routing=_routing(settings),
             turns=TurnSettings(
                 durability_named(mesh.durability), mesh.max_turns, judge_named(mesh.judge_model, settings.model)
             ),
@@ -102,12 +108,40 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _lane(name: str) -> ExpressLane:
+def _routing(settings: Settings) -> RoutingSettings:
+    mesh, model = settings.mesh, settings.model
+    return replace(
+        RoutingSettings(),
+        fallback_agent=mesh.fallback_agent,
+        express=_lane(mesh.express),
+        classifier=_one_of(ClassifierKind, mesh.classifier, "mesh.classifier"),
+        opinion=OpinionSettings(
+            _one_of(OpinionKind, _LANES.get(mesh.opinion.lower(), mesh.opinion), "mesh.opinion"),
+            model.base_url,
+            mesh.opinion_model or model.name,
+            model.api_key,
+            _span(mesh.opinion_limit, "mesh.opinion_limit"),
+        ),
+    )
+
+
+def _span(text: str, setting: str) -> timedelta:
     try:
-        return ExpressLane(_LANES.get(name.lower(), name.lower()))
+        return to_timedelta(None, None, text) or timedelta(0)
+    except click.BadParameter as error:
+        raise InvalidConfigurationError(f"{setting}: {error.message}") from None
+
+
+def _one_of(kind: type[_Kind], name: str, setting: str) -> _Kind:
+    try:
+        return kind(name)
     except ValueError:
-        known = ", ".join(each.value for each in ExpressLane)
-        raise InvalidConfigurationError(f"mesh.express is {name!r}; say one of {known}") from None
+        known = ", ".join(str(each.value) for each in kind)
+        raise InvalidConfigurationError(f"{setting} is {name!r}; say one of {known}") from None
+
+
+def _lane(name: str) -> ExpressLane:
+    return _one_of(ExpressLane, _LANES.get(name.lower(), name.lower()), "mesh.express")
 
 
 def _number(name: str, text: str, kind: Callable[[str], _Number], most: _Number) -> _Number:

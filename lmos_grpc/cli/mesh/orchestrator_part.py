@@ -17,6 +17,7 @@ from lmos_grpc.agent_service import (
     add_agent_service,
 )
 from lmos_grpc.cli.mesh.agent_line import AgentLine
+from lmos_grpc.cli.mesh.classifier_part import open_consultant, run_classifier
 from lmos_grpc.conversation import CONVERSATION_SERVICE, add_conversation_service, open_turn_log
 from lmos_grpc.discovery import DISCOVERY_SERVICE
 from lmos_grpc.orchestrator import (
@@ -78,9 +79,11 @@ async def run_orchestrator(
         open_turn_log(state / TURNS) as log,
         _judge(turns.judge) as judge,
         asyncio.TaskGroup() as endings,
+        run_classifier(routing.classifier) as classifier,
+        open_consultant(routing.opinion) as consultant,
     ):
         line = AgentLine(tracing.tracer)
-        with closing(Router(view, settings=routing)) as router:
+        with closing(Router(view, classifier, routing, consultant=consultant)) as router:
             orchestrator = Orchestrator(router, view, log, line, judge=judge)
             runner = MeteredRunner(LimitedRunner(orchestrator, turns.max_turns), telemetry.metrics)
             executor = TurnExecutor(runner, log, endings, durability=lambda _: turns.durability)

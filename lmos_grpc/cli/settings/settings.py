@@ -22,6 +22,10 @@ class MeshSection:
     allowed_origins: str = "local"  # of web pages, separated by commas; * for any, local for those of this machine
     transport: str = "grpcio"  # grpcio or http2
     judge_model: str = ""  # empty: the scores of routing judge
+    classifier: str = "lexical"  # lexical or sentence
+    opinion: str = "off"  # off, chat or embedding: whom to ask, over model.base_url, where the classifier is not sure
+    opinion_model: str = ""  # empty: model.name
+    opinion_limit: str = "1s"
     insecure_listen: bool = False
 
 

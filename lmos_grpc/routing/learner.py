@@ -1,0 +1,157 @@
+"""Learns to tell capabilities apart from their phrases alone, one at a time, and again only where something changed."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lmos_grpc.routing.background import Background
+from lmos_grpc.routing.centres import Centres
+from lmos_grpc.routing.classifier import Offer
+from lmos_grpc.routing.everyday import EVERYDAY
+from lmos_grpc.routing.lesson import Lesson, Machine, rough_machine
+from lmos_grpc.routing.machine import support
+from lmos_grpc.routing.phrase_set import PhraseSet, phrases_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from lmos_grpc.domain.card import AgentCard, AgentKey
+    from lmos_grpc.routing.text_features import Floats, Ids
+
+_MOST_OWN = 300
+_MOST_HARD = 200
+_NEIGHBOURS = 20
+_COST = 0.5
+_DESCRIPTION_COST = 0.15  # nobody says what a description says
+
+_NEW, _NEAR, _FAR = range(3)  # how urgently a machine has to be made again
+
+
+class Learner:
+    """Makes a machine for every offer. A machine depends on the cards that are there and on nothing else.
+
+    An offer learns from its own phrases, from the hardest of its neighbours, and from a sample of all others, so that
+    what it costs does not grow with the mesh. Not thread-safe: one thread owns it.
+    """
+
+    def __init__(self, embed: Callable[[str], Floats]) -> None:
+        self._embed = embed
+        self._cards: dict[AgentKey, AgentCard] = {}
+        self._sets: dict[Offer, PhraseSet] = {}
+        self._everyday = PhraseSet.of(EVERYDAY, embed)
+        self._background = Background.of({}, self._everyday)
+        self._centres = Centres(self._background.rows.shape[1])
+        self._stale: dict[Offer, int] = {}
+        self._queue: list[tuple[int, Offer]] = []
+        self._neighbours: dict[Offer, tuple[Offer, ...]] = {}
+
+    def change(self, changed: Mapping[AgentKey, AgentCard | None]) -> Iterator[Lesson]:
+        """Takes in cards and yields a first, rough machine for each new offer, and which offers are gone."""
+        touched: set[Offer] = set()
+        for key, card in sorted(changed.items(), key=lambda each: each[0].route):
+            for offer in Offer.of(self._cards.pop(key)) if key in self._cards else ():
+                touched.add(offer)
+                self._forget(offer)
+                yield Lesson(offer)
+            if card is not None:
+                self._cards[key] = card
+                for offer, capability in zip(Offer.of(card), card.capabilities, strict=True):
+                    touched.add(offer)
+                    phrases = self._sets[offer] = PhraseSet.of(phrases_of(card, capability), self._embed)
+                    self._centres.put(offer, phrases.sketch().mean(axis=0))
+                    yield Lesson(offer, phrases, rough_machine(phrases, len(phrases)))
+        self._mark_stale(touched)
+
+    def learn(self) -> Lesson | None:
+        """Makes the machine anew that needs it most; None where all are as they should be."""
+        while self._queue:
+            level, offer = heappop(self._queue)
+            if self._stale.get(offer) == level:
+                del self._stale[offer]
+                return Lesson(offer, self._sets[offer], self._machine(offer))
+        return None
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something that is new, or near to something new, still has to be learnt."""
+        return bool(self._queue) and self._queue[0][0] < _FAR
+
+    def _forget(self, offer: Offer) -> None:
+        self._centres.drop(offer)
+        self._stale.pop(offer, None)
+        self._neighbours.pop(offer, None)
+        del self._sets[offer]
+
+    def _mark_stale(self, touched: set[Offer]) -> None:
+        before, self._background = self._background, Background.of(self._sets, self._everyday)
+        present = touched & self._sets.keys()
+        for offer in present:
+            self._mark(offer, _NEW)
+        if len(present) < len(self._sets):
+            near = {other for offer in present for other in islice(self._centres.nearest(offer), _NEIGHBOURS)}
+            for offer, known in self._neighbours.items():
+                if offer in near or not touched.isdisjoint(known):
+                    self._mark(offer, _NEAR)
+            if self._background.signature != before.signature:
+                for offer in self._sets:
+                    self._mark(offer, _FAR)
+
+    def _mark(self, offer: Offer, level: int) -> None:
+        if level < self._stale.get(offer, _FAR + 1):
+            self._stale[offer] = level
+            heappush(self._queue, (level, offer))
+
+    def _may_meet(self, one: Offer, other: Offer) -> bool:
+        # Offers that no turn can ever choose between have nothing to learn from each other: other versions of the same
+        # agent, and agents of other tenants and channels, often with the very same phrases.
+        if one.agent == other.agent:
+            return one.key == other.key and one != other
+        mine, theirs = self._cards[one.key], self._cards[other.key]
+        return _overlap(mine.tenants, theirs.tenants) and _overlap(mine.channels, theirs.channels)
+
+    def _machine(self, offer: Offer) -> Machine:
+        every = self._sets[offer]
+        own = every.pick(np.sort(np.argsort(every.ranks, kind="stable")[:_MOST_OWN]))
+        near = islice((each for each in self._centres.nearest(offer) if self._may_meet(offer, each)), _NEIGHBOURS)
+        neighbours = self._neighbours[offer] = tuple(near)
+        hard = self._hardest(every, neighbours)
+        known = {*every.phrases, *(hard.phrases if hard else ())}
+        far = np.array(
+            [
+                at
+                for at, (phrase, origin) in enumerate(self._background.origins)
+                if phrase not in known and (origin is None or self._may_meet(offer, origin))
+            ],
+            dtype=np.int64,
+        )
+        near_set = PhraseSet.joined([own, hard]) if hard else own
+        sides = np.concatenate([np.ones(len(own)), np.full(len(near_set) - len(own) + len(far), -1.0)])
+        costs = np.full(len(sides), _COST)
+        costs[len(near_set) :] *= self._background.weights[far]
+        costs[: len(own)][[each == every.phrases[0] for each in own.phrases]] = _DESCRIPTION_COST
+        rows = near_set.sketch()
+        across = rows @ self._background.rows[far].T
+        kernel = np.block([[rows @ rows.T, across], [across.T, self._background.kernel[np.ix_(far, far)]]])
+        first = np.arange(len(sides)) < len(near_set)
+        shares = support(kernel, sides.astype(np.float32), costs.astype(np.float32), first)
+        return self._weights(near_set, far, shares)
+
+    def _hardest(self, own: PhraseSet, neighbours: tuple[Offer, ...]) -> PhraseSet | None:
+        if not neighbours:
+            return None
+        pool = PhraseSet.joined([self._sets[each] for each in neighbours])
+        likeness = pool.likeness(*own.mixture(np.full(len(own), 1 / len(own), dtype=np.float32)))
+        return pool.pick(np.argsort(-likeness.round(5), kind="stable")[:_MOST_HARD])
+
+    def _weights(self, near: PhraseSet, far: Ids, shares: Floats) -> Machine:
+        profile, direction = near.mixture(shares[: len(near)])
+        profile_far, direction_far = self._background.phrases.pick(far).mixture(shares[len(near) :])
+        return Machine(profile + profile_far, direction + direction_far, float(shares.sum()))
+
+
+def _overlap(one: frozenset[str], other: frozenset[str]) -> bool:
+    return not one or not other or not one.isdisjoint(other)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """The whole suite runs on either transport: `LMOS_TRANSPORT=http2 pytest`."""
-    choose_transport(Transport(os.environ.get("LMOS_TRANSPORT") or Transport.GRPCIO))
+    """The whole suite runs on either transport: `LMOS_TRANSPORT=grpcio pytest`."""
+    choose_transport(Transport(os.environ.get("LMOS_TRANSPORT") or Transport.HTTP2))
 
 
 @pytest.fixture(params=list(Transport))

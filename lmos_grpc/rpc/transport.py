@@ -49,7 +49,7 @@ def transport_named(name: str) -> Transport:
 
 
 class _Choice:
-    transport = Transport.GRPCIO
+    transport = Transport.HTTP2
 
 
 def choose_transport(transport: Transport) -> None:
@@ -70,7 +70,7 @@ def make_server(interceptors: Sequence[grpc.aio.ServerInterceptor], *, host: str
 
 
 def make_channel(address: str, interceptors: Sequence[grpc.aio.ClientInterceptor]) -> grpc.aio.Channel:
-    """A channel of the chosen kind, with our options."""
-    if _Choice.transport is Transport.HTTP2:
+    """A channel of the chosen kind, with our options; what leaves this machine is always grpcio's."""
+    if _Choice.transport is Transport.HTTP2 and is_loopback(address.rpartition(":")[0]):
         return Http2Channel(address, interceptors=interceptors, limits=_LIMITS, keepalive=_KEEPALIVE, backoff=_BACKOFF)
     return grpc.aio.insecure_channel(address, options=channel_options(), interceptors=list(interceptors))

@@ -20,7 +20,7 @@ class MeshSection:
     max_turns: int = 2_000
     routers: str = "0"  # of the express lane in processes of their own; 0: one beside the orchestrator
     allowed_origins: str = "local"  # of web pages, separated by commas; * for any, local for those of this machine
-    transport: str = "grpcio"  # grpcio or http2
+    transport: str = "http2"  # or grpcio
     judge_model: str = ""  # empty: the scores of routing judge
     classifier: str = "lexical"  # lexical or sentence
     opinion: str = "off"  # off, chat or embedding: whom to ask, over model.base_url, where the classifier is not sure

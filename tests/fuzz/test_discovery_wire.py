@@ -15,7 +15,7 @@ from lmos.discovery.v1 import discovery_service_pb2 as pb
 from lmos_grpc.discovery import Registration, Registry
 from lmos_grpc.discovery.catalogue import Audience, Wanted
 from lmos_grpc.discovery.page_token import key_from_token, token_after
-from lmos_grpc.discovery.registration import check_registration
+from lmos_grpc.discovery.registration import check_card, check_registration
 from lmos_grpc.discovery.wire import (
     instance_from_bytes,
     instance_to_bytes,
@@ -87,8 +87,15 @@ def test_any_text_is_a_page_token_or_an_error(token: str) -> None:
         list(REGISTRY.catalogue.agents_after(token, Audience()))
 
 
-@given(st.text(max_size=64), st.sampled_from(["1.0.0", "2.0.0-rc.1+b"]), st.text(max_size=64))
+# What registration takes; no other key ends a page.
+LABELS = st.from_regex(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
+LONGEST_VERSION = "1.0.0-" + "a" * 58
+
+
+@given(LABELS, st.sampled_from(["1.0.0", "2.0.0-rc.1+b", LONGEST_VERSION]), LABELS)
+@example("a" * 63, LONGEST_VERSION, "z" * 63)
 def test_a_page_token_comes_back_as_it_was_made(name: str, version: str, subset: str) -> None:
+    check_card(card(name, version=version, subset=subset))
     key = AgentKey(name, version, subset)
     assert key_from_token(token_after(key, Audience("acme")), Audience("acme")) == key
 

@@ -177,10 +177,10 @@ async def test_routers_of_their_own_share_the_turns_and_are_not_missed_when_they
             assert await lane_of(**wishes) is Lane.EXPRESS
 
             async def recorded() -> bool:
-                return (await client.explain("and why?", **wishes)).mode is DecisionMode.CONVERSATION
+                return (await client.explain("yes, please", **wishes)).mode is DecisionMode.CONVERSATION
 
             await until(recorded)
-            assert [await lane_of("and why?", **wishes) for _ in range(6)] == [Lane.EXPRESS] * 6
+            assert [await lane_of("yes, please", **wishes) for _ in range(6)] == [Lane.EXPRESS] * 6
             running = aiter(client.invoke("2", conversation_id="runs", agent="step-agent"))
             await anext(running)
             for name in ("router 1", "router 2"):

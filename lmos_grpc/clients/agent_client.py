@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lmos.agent.v1 import agent_service_pb2 as pb
 from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 
+from lmos_grpc.domain.event import TurnDone
 from lmos_grpc.errors import AgentProtocolViolationError
 from lmos_grpc.rpc import calling, context_to_metadata, receive
 from lmos_grpc.rpc.metadata import decision_from_metadata
@@ -17,7 +21,6 @@ from lmos_grpc.wire.turn import turn_to_wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
-    from datetime import timedelta
     from typing import TypeVar
 
     import grpc.aio
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 
 
 _INVOKE = "/lmos.agent.v1.AgentService/Invoke"
+# The status comes right after the last event. A call that is cancelled in between was reset, and a server counts that:
+# Envoy closes a connection with all its turns after 1,000 resets that come faster than 33 a second (CVE-2023-44487).
+_END_LIMIT = timedelta(milliseconds=50)
 
 
 class AgentClient:
@@ -67,7 +73,7 @@ class AgentClient:
         timeout: timedelta | None = None,
         on_decision: Callable[[Decision], None] | None = None,
     ) -> AsyncGenerator[AgentEvent, None]:
-        """Runs a turn and streams its events. Closing the iterator cancels the call.
+        """Runs a turn and streams its events. Closing the iterator before `TurnDone` cancels the call.
 
         `route` names the agent's cluster on Envoy's internal listener; empty leaves the routing to the mesh.
         `on_decision` is told of a decision that came beside the events, which is where the express lane has it.
@@ -80,13 +86,20 @@ class AgentClient:
             timeout=timeout.total_seconds() if timeout else None,
             metadata=context_to_metadata(turn.context, conversation_id=turn.conversation_id, route=route),
         )
+        done = False
         try:
             with calling():
                 if on_decision and (decision := decision_from_metadata(await call.initial_metadata())):
                     on_decision(decision)
                 async for response in call:
-                    yield event_from_wire(_understood(response).event)
+                    event = event_from_wire(_understood(response).event)
+                    done = isinstance(event.body, TurnDone)
+                    yield event
         finally:
+            if done:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_END_LIMIT.total_seconds()):
+                        await call.code()
             call.cancel()
 
     def receive(

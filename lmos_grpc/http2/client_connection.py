@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lmos_grpc.http2 import frames as h2
 from lmos_grpc.http2.connection import Connection
 from lmos_grpc.http2.frames import ConnectionFaultError
+from lmos_grpc.http2.reset_budget import ResetBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ class ClientConnection(Connection):
         self._next_stream = 1
         self._peer_streams = 0  # until its SETTINGS came: a server may take few
         self._settled = False
+        self._resets = ResetBudget(limits, clock)
         self.wire += h2.PREFACE
         self.greet({h2.ENABLE_PUSH: 0})
 
@@ -59,6 +61,12 @@ class ClientConnection(Connection):
         self.send_headers(stream, block, end=False)
         if stream.out or stream.ending:
             self.queue(stream)
+
+    def reset(self, stream: Stream, code: int) -> None:
+        """Ends a stream before its time; after too many another connection takes the next calls."""
+        if not self._resets.spend():
+            self.draining = True
+        super().reset(stream, code)
 
     def open_stream(self, stream_id: int, fields: list[Field], *, end: bool) -> None:  # noqa: ARG002 # no stream takes them
         """A server opens none; a late answer on a stream that we reset is dropped."""

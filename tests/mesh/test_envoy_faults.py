@@ -16,9 +16,20 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from lmos_grpc.control_plane import AdsService
+from lmos_grpc.rpc import open_channel
 from tests.fakes.plain_agent import PlainAgent, serving
 from tests.fakes.registry import FakeRegistry, instance
-from tests.mesh.conftest import answer, failure, only, plain_agents, running_mesh, server_of, until, until_answering
+from tests.mesh.conftest import (
+    answer,
+    failure,
+    only,
+    plain_agents,
+    running_mesh,
+    server_of,
+    turn,
+    until,
+    until_answering,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -158,6 +169,21 @@ async def test_an_instance_that_returns_at_its_address_is_used_again_within_a_se
     await failure(mesh.text("hello"))
     async with serving(PlainAgent("b2"), agent.address):
         await until_answering(mesh, "b2")
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_callers_who_cancel_more_than_envoy_bears_do_not_take_other_turns_along(mesh: Mesh, early: bool) -> None:  # noqa: FBT001
+    async with open_channel(f"127.0.0.1:{mesh.envoy.edge_port}") as channel:
+        stays = turn(channel, "wait")
+        await anext(aiter(stays))
+        for _ in range(12):
+            leave = [turn(channel, "wait") for _ in range(100)]
+            for each in leave:
+                await (each.wait_for_connection() if early else anext(aiter(each)))
+            for each in leave:
+                each.cancel()
+        mesh.orchestrator.go_on.set()
+        assert [each.event.WhichOneof("event") async for each in stays][-1] == "turn_done"
 
 
 async def connected_to(registry: FakeRegistry) -> None:

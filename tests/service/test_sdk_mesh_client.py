@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +27,11 @@ from tests.fakes.recorded_discovery import RecordedDiscovery
 from tests.fakes.scripted_agent import ScriptedAgent, serve_scripted
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc.aio
+    from lmos.agent.v1 import agent_service_pb2
+
     from lmos_grpc.agent_service import Emit
     from lmos_grpc.domain.turn import TurnRequest
 
@@ -78,6 +85,39 @@ async def test_a_stream_that_breaks_is_told_apart_from_a_refusal() -> None:
             await client.ask("fail late", timeout=LIMIT)
         with pytest.raises(UnreachableError):
             await client.ask("fail early", timeout=LIMIT)
+
+
+class LingeringAgent(PlainAgent):
+    """Ends its calls a moment after the last event, and tells how they ended."""
+
+    def __init__(self) -> None:
+        super().__init__("mesh")
+        self.cancelled: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def Invoke(  # noqa: N802 - the name in the contract
+        self, request: agent_service_pb2.InvokeRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[agent_service_pb2.InvokeResponse]:
+        cancelled = True
+        try:
+            async for response in super().Invoke(request, context):
+                yield response
+            await asyncio.sleep(0.01)  # no wait for anything: it is slow to end
+            cancelled = False
+        finally:
+            self.cancelled.put_nowait(cancelled)
+
+
+async def test_a_turn_that_is_done_is_not_cancelled_whoever_stops_reading() -> None:
+    async with serving(LingeringAgent()) as mesh, MeshClient(mesh.address) as client:
+        await client.ask("hi", timeout=LIMIT)
+        async with aclosing(client.invoke("hi", timeout=LIMIT)) as events:
+            async for event in events:
+                if isinstance(event.body, TurnDone):
+                    break
+        async with aclosing(client.invoke("hi", timeout=LIMIT)) as events:
+            await anext(events)
+        async with asyncio.timeout(LIMIT.total_seconds()):
+            assert [await mesh.cancelled.get() for _ in range(3)] == [False, False, True]
 
 
 async def test_a_deadline_that_passes_raises() -> None:

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 _LIMIT_SECONDS = 30.0
 _FREE = ("--edge", "127.0.0.1:0", "--internal", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
@@ -138,3 +138,8 @@ def children(pid: int) -> list[int]:
     """The processes that a process started."""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:  # noqa: PTH123 - not a file of ours
         return [int(each) for each in file.read().split()]
+
+
+def envoys(pid: int) -> list[int]:
+    """The Envoys among the processes that a process started; a pool of processes leaves its tracker behind, too."""
+    return [each for each in children(pid) if Path(f"/proc/{each}/exe").resolve().name == "envoy"]

@@ -164,17 +164,17 @@ def test_ctrl_c_drains_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "state" / "running.json").exists()
 
 
-def test_agents_end_when_the_mesh_that_started_them_is_killed(tmp_path: Path) -> None:
+def test_agents_and_envoy_end_when_the_mesh_that_started_them_is_killed(tmp_path: Path) -> None:
     with mesh_up(tmp_path) as (running, _):
-        agents = [each for each in children(running.pid) if _is_python(each)]
-        assert len(agents) == 1
-        envoys = [each for each in children(running.pid) if each not in agents]
+        started = children(running.pid)
+        assert sorted(map(_is_python, started)) == [False, True]  # Envoy and the agent
         running.process.kill()
         running.process.wait()
         try:
-            _wait_until_gone(agents[0])
+            for each in started:
+                _wait_until_gone(each)
         finally:
-            for each in envoys:
+            for each in filter(alive, started):
                 os.kill(each, signal.SIGKILL)
 
 

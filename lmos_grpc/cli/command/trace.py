@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lmos_grpc.traces import SpanReader, Trace
 
 LAST = "last"
+_WRITTEN_LATELY = 20
 
 
 @click.command()
@@ -80,7 +81,8 @@ def find_trace(reader: SpanReader, trace_id: str) -> Trace:
         InvalidRequestError: there is no such trace, or several ids start so.
     """
     if trace_id == LAST:
-        newest = reader.list_traces(1)
+        # The one that began last, which need not be the one that was written last: spans come in their own time.
+        newest = reader.list_traces(_WRITTEN_LATELY)
         trace_id = newest[0].trace_id if newest else LAST
     found = reader.get_trace(trace_id)
     if found is not None:

@@ -108,7 +108,8 @@ class LingeringAgent(PlainAgent):
 
 
 async def test_a_turn_that_is_done_is_not_cancelled_whoever_stops_reading() -> None:
-    async with serving(LingeringAgent()) as mesh, MeshClient(mesh.address) as client:
+    mesh = LingeringAgent()
+    async with serving(mesh), MeshClient(mesh.address) as client:
         await client.ask("hi", timeout=LIMIT)
         async with aclosing(client.invoke("hi", timeout=LIMIT)) as events:
             async for event in events:

@@ -49,6 +49,19 @@ def by_answer(roll: Roll, turn: TurnRequest, state: ConversationState, *, unseen
     return replace(decision, answer=_bound(question, option))
 
 
+def reply_to_asker(decision: Decision, turn: TurnRequest, state: ConversationState) -> Decision:
+    """The decision on a turn that names its agent, with the question that it answers where that agent asked one.
+
+    A live session names the agent that asked, for keys and for what must not be classified; in other turns who names
+    an agent may well begin anew.
+    """
+    question = state.open_question
+    asker = question.agent if question and turn.live else ""
+    if question is None or not asker or {target.agent for target in decision.targets} != {asker}:
+        return decision
+    return replace(decision, answer=_bound(question, option_meant(turn.message.text, question.clarification.options)))
+
+
 def reply_to_question(case: Case, ranking: Ranking, question: OpenQuestion) -> Decision | None:
     """The decision where the text answers the open question; None where it is about something else."""
     options = question.clarification.options

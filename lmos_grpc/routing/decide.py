@@ -13,7 +13,7 @@ from lmos_grpc.domain.turn import Lane, Role
 from lmos_grpc.errors import MeshStartingError
 from lmos_grpc.routing.case import Case
 from lmos_grpc.routing.classified import by_ranking, several_intents
-from lmos_grpc.routing.continuation import by_answer, reply_to_question, stay_with_last
+from lmos_grpc.routing.continuation import by_answer, reply_to_asker, reply_to_question, stay_with_last
 from lmos_grpc.routing.eligibility import Eligibility
 from lmos_grpc.routing.explicit import Roll, by_name
 from lmos_grpc.routing.follow_up import after_dismissal
@@ -180,7 +180,9 @@ class Router:
     def _decided(self, turn: TurnRequest, state: ConversationState, terms: Terms) -> Decision:
         roll = Roll(self._view, self._eligibility, terms)
         unseen = self._settings.express is not ExpressLane.OFF
-        return by_name(roll, turn) or by_answer(roll, turn, state, unseen=unseen) or self._by_text(turn, state, terms)
+        if named := by_name(roll, turn):
+            return named if turn.answer else reply_to_asker(named, turn, state)
+        return by_answer(roll, turn, state, unseen=unseen) or self._by_text(turn, state, terms)
 
     def _check_synced(self) -> None:
         if not self._view.synced:

@@ -62,7 +62,7 @@ def choose_session_lane(decision: Decision, card: AgentCard | None, opened: Expr
         return _managed(f"{card.name} holds no live sessions itself")
     if card.may_hand_over:
         return _managed(f"{card.name} may hand over")
-    if decision.strategy.branch_budget is not None:
+    if decision.strategy.branch_budget is not None or decision.strategy.turn_budget is not None:
         return _managed("the mesh watches the time that the agent may take")
     return LaneChoice(Lane.EXPRESS, "the session is for one agent, which holds it itself")
 

@@ -7,7 +7,9 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import urllib.request
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -106,6 +108,17 @@ async def test_what_a_channel_does_not_require_is_kept_out_at_the_edge_and_told(
                 await other.ask(BILL)
             with pytest.raises(TenantNotAllowedError):
                 await stranger.ask(BILL)
+
+
+async def test_of_a_durable_channel_nothing_is_shown_that_is_not_on_the_disk(tmp_path: Path, rules: Path) -> None:
+    def last_on_disk(mesh: RunningMesh) -> int:
+        with closing(sqlite3.connect(mesh.state / "turns.sqlite")) as connection:
+            return int(connection.execute("SELECT coalesce(max(last_sequence), 0) FROM chunk").fetchone()[0])
+
+    written(rules, RULES.replace("spec: {channel: web}", "spec: {channel: web, durable: true}"))
+    async with whole_mesh(tmp_path, billing_agent(), rules=(rules,)) as mesh, over(mesh) as web:
+        async for event in web.invoke(BILL):
+            assert last_on_disk(mesh) >= event.sequence
 
 
 async def test_why_not_tells_an_agent_that_is_kept_out_to_people_and_to_scripts(tmp_path: Path, rules: Path) -> None:

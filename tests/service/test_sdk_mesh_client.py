@@ -108,8 +108,8 @@ class LingeringAgent(PlainAgent):
 
 
 async def test_a_turn_that_is_done_is_not_cancelled_whoever_stops_reading() -> None:
-    mesh = LingeringAgent()
-    async with serving(mesh), MeshClient(mesh.address) as client:
+    agent = LingeringAgent()
+    async with serving(agent) as mesh, MeshClient(mesh.address) as client:
         await client.ask("hi", timeout=LIMIT)
         async with aclosing(client.invoke("hi", timeout=LIMIT)) as events:
             async for event in events:
@@ -118,7 +118,7 @@ async def test_a_turn_that_is_done_is_not_cancelled_whoever_stops_reading() -> N
         async with aclosing(client.invoke("hi", timeout=LIMIT)) as events:
             await anext(events)
         async with asyncio.timeout(LIMIT.total_seconds()):
-            assert [await mesh.cancelled.get() for _ in range(3)] == [False, False, True]
+            assert [await agent.cancelled.get() for _ in range(3)] == [False, False, True]
 
 
 async def test_a_deadline_that_passes_raises() -> None:

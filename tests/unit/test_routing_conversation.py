@@ -10,7 +10,8 @@ import pytest
 from lmos_grpc.domain.conversation import ConversationState, OpenQuestion
 from lmos_grpc.domain.decision import DecisionMode
 from lmos_grpc.domain.event import Clarification, ClarificationOption
-from lmos_grpc.domain.turn import CallContext, ClarificationAnswer, Message, Role, TextPart, TurnRequest
+from lmos_grpc.domain.live_session import LiveTurn
+from lmos_grpc.domain.turn import CallContext, ClarificationAnswer, Message, Role, RouteHint, TextPart, TurnRequest
 from lmos_grpc.errors import AgentNotAllowedError, UnknownOptionError
 from lmos_grpc.routing import ExpressLane, Router, RoutingSettings
 from lmos_grpc.routing.follow_up import option_meant
@@ -69,6 +70,13 @@ def test_an_answer_goes_where_its_option_leads_or_to_who_asked(question: OpenQue
     decision = ROUTER.decide(turn, asked(question))
     assert decision.mode is DecisionMode.CONVERSATION
     assert target(decision) == agent
+
+
+def test_keys_of_a_live_session_answer_the_question_of_the_agent_that_they_are_sent_to() -> None:
+    keys = TurnRequest(Message.from_user("1003"), hint=RouteHint(agent="fault-agent"), live=LiveTurn("s-1"))
+    assert ROUTER.decide(keys, asked(FREE_TEXT)).answer == ClarificationAnswer("q3")
+    assert ROUTER.decide(replace(keys, hint=RouteHint(agent="billing-agent")), asked(FREE_TEXT)).answer is None
+    assert ROUTER.decide(replace(keys, live=None), asked(FREE_TEXT)).answer is None
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,9 @@ async def run_orchestrator(
         with closing(Router(view, classifier, routing, consultant=consultant)) as router:
             orchestrator = Orchestrator(router, view, log, line, judge=judge)
             runner = MeteredRunner(LimitedRunner(orchestrator, turns.max_turns), telemetry.metrics)
-            executor = TurnExecutor(runner, log, endings, durability=lambda _: turns.durability)
+            executor = TurnExecutor(
+                runner, log, endings, durability=lambda turn: turns.durability_of(router.durable(turn))
+            )
             store = SqliteSessionStore(state / SESSIONS)
             async with (
                 LiveSessions(executor, store=store) as sessions,

@@ -20,6 +20,12 @@ class TurnSettings:
     max_turns: int = 2_000
     judge: ModelSection | None = None
 
+    def durability_of(self, wish: bool | None) -> Durability:  # noqa: FBT001 # what a channel says, and it may say nothing
+        """That of a turn whose channel wishes it durable or not; None: as the mesh has it."""
+        if wish is None:
+            return self.durability
+        return Durability.BEFORE_SHOWN if wish else Durability.BEHIND
+
 
 def judge_named(name: str, model: ModelSection) -> ModelSection | None:
     """The model of this name, on the server of the other; None for no name."""

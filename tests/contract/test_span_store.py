@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from lmos_grpc.cli.command.trace import find_trace
 from lmos_grpc.errors import EnvironmentFaultError, StoreUnavailableError
 from lmos_grpc.traces import Span, SpanKind, SpanStatus, open_span_reader, open_span_store
 from lmos_grpc.traces.sqlite_span_store import KEEP_SPANS_OF_A_TRACE
@@ -224,3 +225,10 @@ async def test_traces_of_another_version_are_thrown_away(tmp_path: Path) -> None
         await store.add(pieces([span(1)]))
         with open_span_reader(path) as reader:
             assert len(reader.list_traces(10)) == 1
+
+
+async def test_the_last_trace_is_the_one_that_began_last_whichever_was_written_last(open_store: OpenStore) -> None:
+    async with open_store() as (store, reader):
+        await store.add(pieces([span(1, start=2)]))
+        await store.add(pieces([span(2, start=1)]))
+        assert find_trace(reader, "last").trace_id == f"{1:032x}"

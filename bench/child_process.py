@@ -94,9 +94,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         # Not `process.terminate`: it reaps a child that has just ended, and its watcher then complains.
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGTERM)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_END_SECONDS):
-                await process.communicate()
-        except TimeoutError:
-            process.kill()
+                await process.wait()
+    # It has a session of its own. What it started and left behind would hold its pipes open, and us with them.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     await process.communicate()

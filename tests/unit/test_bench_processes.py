@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from bench.child_process import ChildFailedError, child_process
 from bench.decisions import decision_times_ms
 from bench.process_figures import cpu_by_name, cpu_seconds, resident_mb
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _WAITING = "import json, sys; print(json.dumps({'event': 'ready', 'it': 7}), flush=True); sys.stdin.read()"
 
@@ -50,3 +48,22 @@ def test_every_decision_of_the_router_is_timed() -> None:
     times = list(decision_times_ms(20, 5))
     assert len(times) == 5
     assert all(each > 0 for each in times)
+
+
+async def test_what_a_child_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+    leaves = (
+        "import json, subprocess, sys; left = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+        "print(json.dumps({'event': 'ready', 'left': left.pid}), flush=True); sys.stdin.read()"
+    )
+    async with child_process("child", sys.executable, "-c", leaves, folder=tmp_path) as child:
+        left = (await child.said("ready", 20))["left"]
+    assert await asyncio.to_thread(_ends, left, seconds=20)
+
+
+def _ends(pid: int, *, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while Path(f"/proc/{pid}").exists() and "(zombie)" not in Path(f"/proc/{pid}/status").read_text("utf-8"):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _LONGEST_LINE = 1 << 20  # ten thousand addresses
 _END_SECONDS = 20.0
+_LOOK_SECONDS = 0.02
 _LOG_TAIL = 800
 
 
@@ -96,7 +97,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             os.kill(process.pid, signal.SIGTERM)
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_SECONDS):
-                await process.wait()
+                # Not `process.wait`: it waits for the ends of the pipes as well, which others may hold.
+                while process.returncode is None:  # noqa: ASYNC110 - nobody announces it
+                    await asyncio.sleep(_LOOK_SECONDS)
     # It has a session of its own. What it started and left behind would hold its pipes open, and us with them.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -55,7 +55,9 @@ async def measure_growth(run: BenchRun) -> PartResult:
         {str(size): partial(_decide, size, scale.decisions) for size in scale.grown_agents}
     )
     sessions = [await _sessions(run, count) for count in scale.sessions]
-    talks = [await _talk(run, count) for count in scale.talking]
+    # One mesh for all: in a second one on the same state the agents of the first would still have their leases.
+    async with meshes_of(run, [1]) as meshes:
+        talks = [await _talk(run, meshes[1], count) for count in scale.talking]
     columns = (TURNS, TURN_P50, TURN_P99)
     figures = {f"decision_p50_ms_{size}": _median(found, 0) for size, found in decisions.items()}
     alive = max((alive for count, alive, *_ in sessions if alive == count), default=0)
@@ -147,11 +149,9 @@ class _Talk:
     stop: Quantiles
 
 
-async def _talk(run: BenchRun, count: int) -> _Talk:
-    async with meshes_of(run, [1]) as meshes:
-        [mesh] = meshes.values()
-        flags = ("-count", str(count), "-listen", f"{run.scale.listening}s", "-edge", mesh.edge)
-        found = await run.load.once("talk", *flags, seconds=_LIMIT_SECONDS)
+async def _talk(run: BenchRun, mesh: MeshParts, count: int) -> _Talk:
+    flags = ("-count", str(count), "-listen", f"{run.scale.listening}s", "-edge", mesh.edge)
+    found = await run.load.once("talk", *flags, seconds=_LIMIT_SECONDS)
     run.steps.done(f"{count:,} sessions that talk")
     lost = int(found["lost"]) + int(found["stray"])
     return _Talk(

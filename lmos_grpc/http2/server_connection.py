@@ -54,7 +54,9 @@ class ServerConnection(Connection):
 
     def drain(self) -> None:
         """Takes no new streams. Streams that are under way now still come in (RFC 9113, 6.8)."""
-        if not self.draining:
+        if self.draining:
+            self.stream_closed()
+        else:
             self.wire += h2.goaway_frame(h2.LAST_STREAM_ID, h2.NO_ERROR, "going away")
             self.ping(_DRAIN_PING)
 
@@ -80,8 +82,8 @@ class ServerConnection(Connection):
 
     def goaway_came(self, last_stream_id: int, code: int, reason: str) -> None:  # noqa: ARG002 # we open none
         """The client opens no more streams."""
+        # With nothing open it hangs up itself: closed by us, what it has just sent would be answered by a reset.
         self.draining = True
-        self.stream_closed()
 
     def open_stream(self, stream_id: int, fields: list[Field], *, end: bool) -> None:
         """A request came."""

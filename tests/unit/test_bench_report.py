@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET  # what is parsed is our own
 
 import pytest
 
+from bench.__main__ import _arguments
 from bench.bar_chart import Bar, BarChart, BarGroup
 from bench.figure import Figure
 from bench.part_result import PartResult, RecordedPart
@@ -69,3 +70,17 @@ def test_a_part_that_runs_alone_leaves_the_others_on_the_page(tmp_path: Path) ->
     assert "## paths" in text
     assert "## growth" in text
     assert (tmp_path / "results" / "speed.svg").read_text("utf-8") == _CHART.svg()
+
+
+def test_the_name_of_a_lane_leads_to_the_part_that_measures_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", "--only", "express,managed,fan-out"])
+    assert _arguments().only == "paths,fan-out"
+
+
+def test_a_part_that_is_not_there_is_told_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", "--only", "expres"])
+    with pytest.raises(SystemExit):
+        _arguments()
+    assert "there is no part expres; there are paths" in capsys.readouterr().err

@@ -52,12 +52,13 @@ def rough_machine(phrases: PhraseSet, count: int) -> Machine:
 
 
 def glance(card: AgentCard, embed: Callable[[str], Floats], until: float) -> Iterator[Lesson]:
-    """A rough machine from a few phrases for each offer of a card, as far as that goes until `perf_counter` is there.
+    """A rough machine from a few phrases for each offer of a card, as far as that goes until `thread_time` is there.
 
-    Good enough for the fraction of a second that it takes to learn.
+    Good enough for the fraction of a second that it takes to learn. Time that others took the processor for does not
+    count: on a busy machine a part of the offers would be missing, and their turns would go to the others.
     """
     for offer, capability in zip(Offer.of(card), card.capabilities, strict=True):
-        if time.perf_counter() > until:
+        if time.thread_time() > until:
             return
         description, *examples = phrases_of(card, capability)
         some = sorted(examples, key=lambda each: zlib.crc32(each.encode("utf-8", "surrogatepass")))[:_GLANCED_AT]

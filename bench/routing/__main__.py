@@ -19,7 +19,7 @@ from bench.progress import showing
 from bench.routing.catalogue import DataMissingError, read_catalogues
 from bench.routing.published import PUBLISHED
 from bench.routing.scoring import score
-from bench.routing.two_intents import split_shares
+from bench.routing.two_intents import split_shares, splits_table
 from bench.table import Table
 from lmos_grpc.routing import LexicalEmbeddingClassifier, SecondLook, sentence_classifier
 
@@ -98,12 +98,9 @@ def _splits(catalogue: Catalogue, progress: PartProgress, *, sentence: bool) -> 
     rows = []
     for count in (10, 100):
         for name, classifier in _classifiers(sentence=sentence).items():
-            shares = split_shares(classifier, catalogue.cards(count), catalogue)
-            rows.append((str(count), name, f"{shares.both_found:.3f}", f"{shares.split_by_mistake:.3f}"))
+            rows.append((count, name, split_shares(classifier, catalogue.cards(count), catalogue)))
             progress.done(f"two intents, {count} examples")
-    return Table(
-        "Two requests in one utterance", ("examples", "classifier", "both found", "single ones split"), tuple(rows)
-    )
+    return splits_table(rows)
 
 
 def _growth(sizes: list[str], progress: PartProgress) -> Table:

@@ -1,34 +1,51 @@
-"""Two requests in one utterance, joined as MixATIS and MixSNIPS join them (Qin et al., Findings of EMNLP 2020)."""
+"""`python -m bench.routing.two_intents DATA`: two requests in one utterance, by what is said between them."""
 
 from __future__ import annotations
 
 import random
+import sys
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.routing.catalogue import read_catalogues
+from bench.table import Table
 from lmos_grpc.clients.live_view import LiveView
 from lmos_grpc.domain.instance import Instance, Lease, RegistryUpdate, SnapshotPart
 from lmos_grpc.domain.turn import Message, TurnRequest
-from lmos_grpc.routing import Router
+from lmos_grpc.routing import LexicalEmbeddingClassifier, Offer, Router
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from bench.routing.catalogue import Catalogue
+    from bench.routing.catalogue import Catalogue, Labelled
     from lmos_grpc.domain.card import AgentCard
     from lmos_grpc.routing import Classifier
 
-_JOINTS = (" and ", ", and also ", ". then ", ", and then ", " and also ")
+    _Pair = tuple[Labelled, str, Labelled]
+
+# As MixATIS and MixSNIPS join them (Qin et al., Findings of EMNLP 2020), one of these is drawn for each pair.
+_USUAL = (" and ", ", and also ", ". then ", ", and then ", " and also ")
+# And all pairs are joined by each of these; 'on another note' is one that the router does not know.
+_OTHERS = (
+    *(" and ", ". ", "; then ", " oh and ", " by the way ", " after that ", " but first ", " und "),
+    *(" on another note ", ", ", " "),
+)
+_COUNTS = (10, 100)
 _PAIRS = 500
 _SINGLES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Shares: of pairs whose two capabilities were both found, and of single requests that were split."""
+    """Shares: of pairs whose two capabilities were both found, with the usual joints and by joint; of pairs of which
+    both come first in the ranking when they stand alone, which is the most that can be; of single requests split.
+    """
 
     both_found: float
+    by_joint: Mapping[str, float]
+    both_first_alone: float
     split_by_mistake: float
 
 
@@ -36,19 +53,50 @@ def split_shares(classifier: Classifier, cards: Sequence[AgentCard], catalogue: 
     """What the router makes of joined phrases of two agents, and of phrases that stand alone."""
     chance = random.Random(7)  # noqa: S311 - a draw that can be repeated
     known = [each for each in catalogue.judged if each.capability]
+    pairs = _pairs(known, catalogue, chance)
+    alone = chance.sample(known, min(_SINGLES, len(known)))
+    offers = frozenset(offer for card in cards for offer in Offer.of(card))
     with closing(Router(_view(cards), classifier)) as router:
-        found = pairs = 0
-        while pairs < _PAIRS:
-            one, other = chance.sample(known, 2)
-            if catalogue.agent_of(one.capability) == catalogue.agent_of(other.capability):
-                continue
-            pairs += 1
-            decision = router.decide(_turn(f"{one.text}{chance.choice(_JOINTS)}{other.text}"))
-            reached = [each.capability for each in decision.targets]
-            found += reached == [one.capability, other.capability]
-        alone = chance.sample(known, min(_SINGLES, len(known)))
-        split = sum(len(router.decide(_turn(each.text)).targets) > 1 for each in alone)
-    return Splits(found / pairs, split / len(alone))
+
+        def reached(text: str) -> list[str]:
+            return [each.capability for each in router.decide(TurnRequest(Message.from_user(text))).targets]
+
+        def first(each: Labelled) -> bool:
+            return classifier.rank(each.text, "", offers)[0].offer.capability == each.capability
+
+        return Splits(
+            _both_found(pairs, reached),
+            {joint: _both_found(((one, joint, other) for one, _, other in pairs), reached) for joint in _OTHERS},
+            sum(first(one) and first(other) for one, _, other in pairs) / len(pairs),
+            sum(len(reached(each.text)) > 1 for each in alone) / len(alone),
+        )
+
+
+def splits_table(rows: Iterable[tuple[int, str, Splits]]) -> Table:
+    """The shares for so many examples and so named a classifier each, as a table."""
+    joints = (f"joined by {joint.strip() or 'nothing'!r}" for joint in _OTHERS)
+    head = ("examples", "classifier", "both found", "both first alone", "single ones split", *joints)
+    cells = []
+    for examples, name, shares in rows:
+        values = (shares.both_found, shares.both_first_alone, shares.split_by_mistake, *shares.by_joint.values())
+        cells.append((str(examples), name, *(f"{value:.3f}" for value in values)))
+    return Table("Two requests in one utterance", head, tuple(cells))
+
+
+def _pairs(
+    known: Sequence[Labelled], catalogue: Catalogue, chance: random.Random
+) -> list[tuple[Labelled, str, Labelled]]:
+    pairs: list[tuple[Labelled, str, Labelled]] = []
+    while len(pairs) < _PAIRS:
+        one, other = chance.sample(known, 2)
+        if catalogue.agent_of(one.capability) != catalogue.agent_of(other.capability):
+            pairs.append((one, chance.choice(_USUAL), other))
+    return pairs
+
+
+def _both_found(pairs: Iterable[_Pair], reached: Callable[[str], list[str]]) -> float:
+    found = [reached(f"{one.text}{joint}{two.text}") == [one.capability, two.capability] for one, joint, two in pairs]
+    return sum(found) / len(found)
 
 
 def _view(cards: Sequence[AgentCard]) -> LiveView:
@@ -58,5 +106,14 @@ def _view(cards: Sequence[AgentCard]) -> LiveView:
     return view
 
 
-def _turn(text: str) -> TurnRequest:
-    return TurnRequest(Message.from_user(text))
+def _main(folder: Path) -> None:
+    catalogue = read_catalogues(folder)["CLINC150, 10 agents"]
+    rows = []
+    for count in _COUNTS:
+        shares = split_shares(LexicalEmbeddingClassifier(), catalogue.cards(count), catalogue)
+        rows.append((count, "default", shares))
+    sys.stdout.write(f"{splits_table(rows)}\n")
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))

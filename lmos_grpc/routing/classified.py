@@ -25,7 +25,7 @@ def several_intents(case: Case, ranking: Ranking) -> Decision | None:
     strategy = case.turn.hint.strategy
     if strategy.kind not in (StrategyKind.UNSPECIFIED, StrategyKind.ALL):
         return None
-    intents = split_intents(case.text, case.rank)
+    intents = split_intents(case.text, ranking, case.rank)
     if not intents or len(intents) > strategy.max_branches:
         return None
     scores = tuple(each.score for each in intents)

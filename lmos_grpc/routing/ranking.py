@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import log
 from typing import TYPE_CHECKING
 
 from lmos_grpc.routing.settings import RoutingSettings
@@ -43,6 +44,11 @@ class Ranking:
         """Whether the best is clear of every other offer, those of its own agent too."""
         return self.best is not None and all(self._clearly_behind(each) for each in self.scores[1:])
 
+    @property
+    def log_odds(self) -> float:
+        """How sure the best is, as log odds, which add up where several have to be right together."""
+        return log(_odds(self.scores[0].value))
+
     def of_agent(self, agent: str) -> Score | None:
         """The best of one agent, where it fits."""
         return next((each for each in self.adequate if each.offer.agent == agent), None)
@@ -59,5 +65,5 @@ def _best_of_each_agent(scores: Iterable[Score]) -> tuple[Score, ...]:
 
 
 def _odds(value: float) -> float:
-    certain = min(value, _CERTAIN)
+    certain = min(max(value, 1 - _CERTAIN), _CERTAIN)
     return certain / (1 - certain)

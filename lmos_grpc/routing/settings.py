@@ -51,7 +51,8 @@ class RoutingSettings:
     Attributes:
         fallback_agent: takes the turns that nothing fits; empty: the mesh abstains.
         accept: the score from which an offer counts as fitting.
-        part: the score that each part of a text needs, for the text to count as several requests.
+        part: the least score of each part of a text, for the text to count as several requests; that it holds more
+            than one says that each is meant for somebody, so it is lower than `accept`.
         clear_odds: how many times the odds of the best have to be those of another agent, so that nobody is asked.
         shift: the score from which another topic takes a turn away from the agent that is waited on or talked to.
         express: the turns that may take the express lane: none, those whose caller asks for it, or all that can.
@@ -62,7 +63,7 @@ class RoutingSettings:
 
     fallback_agent: str = ""
     accept: float = 0.5
-    part: float = 0.6
+    part: float = 0.4
     clear_odds: float = 1.7
     shift: float = 0.7
     locale_factor: float = 0.9

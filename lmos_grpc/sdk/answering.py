@@ -50,9 +50,11 @@ class Answering:
     async def take(self, item: str | EventBody) -> Outcome | None:
         """Emits what was yielded. An outcome means that it ends the turn."""
         await self._emit_waiting()
+        if isinstance(item, str):
+            item = TextDelta(item)
         match item:
-            case str(text) | TextDelta(text):
-                await self._say(text)
+            case TextDelta():
+                await self._say(item)
             case Status() | ToolCall() | InputSpec() | Prompt() | Recording() | Unread():
                 await self.emit(item, self.source)
             case Transfer():
@@ -88,11 +90,11 @@ class Answering:
         await self._finish_message()
         await self.emit(TurnDone(outcome, _total(self.scope.spent, elapsed)), self.source)
 
-    async def _say(self, text: str) -> None:
-        if text:
-            self._pieces.append(text)
+    async def _say(self, said: TextDelta) -> None:
+        if said.text:
+            self._pieces.append(said.text)
             self.on_text()
-            await self.emit(TextDelta(text), self.source)
+            await self.emit(said, self.source)
 
     async def _end_with(self, last: Clarification | Handover | Transfer | SessionEnded, outcome: Outcome) -> Outcome:
         await self._finish_message()

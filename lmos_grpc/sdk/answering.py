@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.event import EventBody, Source
     from lmos_grpc.sdk.turn_scope import TurnScope
 
+_OUTCOMES = {
+    Transfer: Outcome.TRANSFERRED,
+    SessionEnded: Outcome.SESSION_ENDED,
+    Clarification: Outcome.INPUT_REQUIRED,
+}
+
 
 class Tell(Protocol):
     """Sends one event of a turn on, as far as the code of an agent has to do with it."""
@@ -57,18 +63,14 @@ class Answering:
                 await self._say(item)
             case Status() | ToolCall() | InputSpec() | Prompt() | Recording() | Unread():
                 await self.emit(item, self.source)
-            case Transfer():
-                return await self._end_with(item, Outcome.TRANSFERRED)
-            case SessionEnded():
-                return await self._end_with(item, Outcome.SESSION_ENDED)
+            case Transfer() | SessionEnded() | Clarification():
+                return await self._end_with(item, _OUTCOMES[type(item)])
             case MessageDone():
                 self._pieces.clear()
                 await self.emit(item, self.source)
             case Usage():
                 self.scope.spent.append(item)
                 await self.emit(item, self.source)
-            case Clarification():
-                return await self._end_with(item, Outcome.INPUT_REQUIRED)
             case Handover():
                 self._check_handover()
                 return await self._end_with(item, Outcome.HANDED_OVER)

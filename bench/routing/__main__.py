@@ -95,12 +95,13 @@ def _quality(
 
 
 def _splits(catalogue: Catalogue, progress: PartProgress, *, sentence: bool) -> Table:
-    rows = []
+    found = {}
     for count in (10, 100):
         for name, classifier in _classifiers(sentence=sentence).items():
-            rows.append((count, name, split_shares(classifier, catalogue.cards(count), catalogue)))
+            shares = split_shares(classifier, catalogue.cards(count), catalogue)
+            found[f"{count} examples, {name}"] = shares
             progress.done(f"two intents, {count} examples")
-    return splits_table(rows)
+    return splits_table(found)
 
 
 def _growth(sizes: list[str], progress: PartProgress) -> Table:

@@ -41,7 +41,7 @@ _POINTS_BACK = re.compile(
 # Between the parts there are several words; one word, or a sentence ends; a comma, or nothing.
 _BY_LITTLE, _AHEAD, _FAR_AHEAD = 0.5, 1.5, 4.5
 _MOST_SPOKEN = 4
-_MOST_UNSPOKEN = 3
+_MOST_UNSPOKEN = 2
 
 
 class Cut(NamedTuple):
@@ -67,7 +67,7 @@ def spoken_cuts(text: str) -> list[Cut]:
 
 
 def unspoken_cuts(text: str) -> list[Cut]:
-    """The places where nothing but the next words says that something new begins; the three nearest to the middle."""
+    """The places where nothing but the next words says that something new begins; the two nearest to the middle."""
     found = (
         Cut(*each.span(), _FAR_AHEAD)
         for each in _UNSPOKEN.finditer(text)

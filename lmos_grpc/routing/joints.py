@@ -38,6 +38,13 @@ _POINTS_BACK = re.compile(
     r"|\b(?:why|how|where|when|help(?: me)?|i do|warum|wieso|wie|wo|wann|helfen|ich (?:jetzt )?(?:tun|machen))\W*\Z",
     re.IGNORECASE,
 )
+# "Good morning, my internet is down, thank you" is one request.
+_COURTESY = re.compile(
+    r"\W*(?:hello|hi|hey|good (?:morning|day|afternoon|evening)|thanks|thank you|many thanks|goodbye|bye|ok|okay|sorry"
+    r"|well|hallo|guten (?:morgen|tag|abend)|moin|servus|danke|vielen dank|bitte|ja|nein|tschüss|auf wiedersehen)"
+    r"\b(?:\W+\w+){0,2}\W*",
+    re.IGNORECASE,
+)
 # Between the parts there are several words; one word, or a sentence ends; a comma, or nothing.
 _BY_LITTLE, _AHEAD, _FAR_AHEAD = 0.5, 1.5, 4.5
 _MOST_SPOKEN = 4
@@ -58,21 +65,13 @@ class Cut(NamedTuple):
 
 def spoken_cuts(text: str) -> list[Cut]:
     """The places where a sentence ends or a word or comma joins two; the four that say most, in their order."""
-    found = (
-        Cut(*each.span(), _needed(each[0]))
-        for each in _SPOKEN.finditer(text)
-        if each[0] != ", " or _stands_alone(text, *each.span())
-    )
+    found = (Cut(*each.span(), _needed(each[0])) for each in _SPOKEN.finditer(text) if _may_cut(text, each))
     return sorted(nsmallest(_MOST_SPOKEN, found, key=lambda cut: cut.ahead))
 
 
 def unspoken_cuts(text: str) -> list[Cut]:
     """The places where nothing but the next words says that something new begins; the two nearest to the middle."""
-    found = (
-        Cut(*each.span(), _FAR_AHEAD)
-        for each in _UNSPOKEN.finditer(text)
-        if _stands_alone(text, *each.span()) and text[: each.start()].rsplit(maxsplit=1)[-1].lower() not in _LEADS_ON
-    )
+    found = (Cut(*each.span(), _FAR_AHEAD) for each in _UNSPOKEN.finditer(text) if _may_begin(text, each))
     return nsmallest(_MOST_UNSPOKEN, found, key=lambda cut: abs(2 * cut.start - len(text)))
 
 
@@ -87,5 +86,18 @@ def _needed(joint: str) -> float:
     return _BY_LITTLE if " " in joint.strip(" ,\n") else _AHEAD
 
 
-def _stands_alone(text: str, start: int, end: int) -> bool:
-    return " " in text[:start].strip() and " " in text[end:].strip()
+def _may_cut(text: str, joint: re.Match[str]) -> bool:
+    if joint[0].strip(" ,\n"):
+        return True
+    comma, sides = joint[0] == ", ", (text[: joint.start()], text[joint.end() :])
+    if any(_COURTESY.fullmatch(each) and (comma or " " not in each.strip()) for each in sides):
+        return False
+    return not comma or _stand_alone(text, joint)
+
+
+def _may_begin(text: str, place: re.Match[str]) -> bool:
+    return _stand_alone(text, place) and text[: place.start()].rsplit(maxsplit=1)[-1].lower() not in _LEADS_ON
+
+
+def _stand_alone(text: str, place: re.Match[str]) -> bool:
+    return " " in text[: place.start()].strip() and " " in text[place.end() :].strip()

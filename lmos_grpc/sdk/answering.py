@@ -17,7 +17,7 @@ from lmos_grpc.domain.event import (
     Unread,
     Usage,
 )
-from lmos_grpc.domain.live_session import InputSpec, Prompt, Recording, SessionEnded, Transfer
+from lmos_grpc.domain.live_session import Custom, InputSpec, Prompt, Recording, SessionEnded, Transfer
 from lmos_grpc.domain.turn import Message, Role, TextPart
 from lmos_grpc.errors import InvalidConfigurationError
 
@@ -53,7 +53,7 @@ class Answering:
         match item:
             case str(text) | TextDelta(text):
                 await self._say(text)
-            case Status() | ToolCall() | InputSpec() | Prompt() | Recording() | Unread():
+            case Status() | ToolCall() | InputSpec() | Prompt() | Recording() | Custom() | Unread():
                 await self.emit(item, self.source)
             case Transfer():
                 return await self._end_with(item, Outcome.TRANSFERRED)

@@ -178,8 +178,7 @@ class _CapabilityTurn:
             outcome = await self._answered(scope, answering)
             await answering.finish(outcome, meter.elapsed)
             meter.outcome = outcome
-            observed.usage(*_tokens(scope))
-            observed.finish(outcome.name)
+            observed.finish(outcome.name, *_tokens(scope))
 
     async def _answered(self, scope: TurnScope, answering: Answering) -> Outcome:
         listeners, line = self.runner.listeners, self.request.live.line if self.request.live else ""

@@ -22,7 +22,10 @@ from lmos_grpc import (
     UserText,
     serve_agent,
 )
+from lmos_grpc.cli.mesh.whereabouts import TRACES
+from lmos_grpc.traces import open_span_reader
 from tests.fakes.live_caller import LIMIT, live_caller, text_of
+from tests.mesh.acceptance import drawn
 from tests.mesh.whole_mesh import agent_settings, billing_agent, until, whole_mesh
 
 if TYPE_CHECKING:
@@ -176,3 +179,28 @@ async def test_two_calls_to_a_listening_agent_do_not_hear_each_other(tmp_path: P
         assert all("Booking book it" in each for each in said)
         assert booking.calls == 8
         assert len([each for each in booking.of(UserText) if not each.is_final]) == 8  # type: ignore[union-attr]
+
+
+async def test_the_turns_of_a_listening_agent_are_in_the_one_trace_of_the_session(tmp_path: Path) -> None:
+    async with whole_mesh(tmp_path, BookingAgent(), billing_agent()) as mesh:
+        async with live_caller(mesh.edge) as caller:
+            await caller.start(conversation_id="call-1", locale="en")
+            await caller.ask(BOOK, "t1")
+            await caller.ask("book it", "t2")
+            await caller.ask(BILL, "t3")
+            await caller.say(end=live_pb.SessionEnd())
+            await caller.ends()
+
+        def session() -> list[str]:
+            with open_span_reader(mesh.state / TRACES) as reader:
+                traces = [reader.get_trace(each.trace_id) for each in reader.list_traces(20)]
+            return next((drawn(each).split("\n") for each in traces if each and "edge Converse" in drawn(each)), [])
+
+        def finished() -> bool:
+            lines = session()
+            return sum("invoke_agent" in line for line in lines) == 3 and not any("ORPHAN" in line for line in lines)
+
+        await until(finished)
+        depths = {line.strip(): len(line) - len(line.lstrip()) for line in session()}
+        served = "booking-agent lmos.agent.v1.AgentService/Converse server"
+        assert depths["booking-agent invoke_agent booking-agent internal"] == depths[served] + 2

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from lmos_grpc.domain.event import Failure
-from lmos_grpc.domain.live_session import CancelCause, CancelRequest, EndReason, SessionEnd
+from lmos_grpc.domain.live_session import CancelCause, CancelRequest, EndReason, Ping, SessionEnd, SessionReady
 from lmos_grpc.domain.turn import TurnRequest
 from lmos_grpc.errors import AgentProtocolViolationError, LmosError, UnreachableError, error_from
 from lmos_grpc.rpc import calling
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _OUTBOX = 256
 # After its end an agent has so long to say so.
 _END_SECONDS = 1.0
+# Of the time within which an agent wants to be pinged.
+_PING_AFTER = 0.5
 
 
 class AgentSession:
@@ -41,6 +43,8 @@ class AgentSession:
         self._cancelled_turn = ""
         self._resumed: asyncio.Future[None] | None = None
         self._leaving = self._over = False
+        self._pings = 0
+        self._next_ping: asyncio.TimerHandle | None = None
         self.send(start)
         self._call = open_call(self._requests())
 
@@ -114,13 +118,23 @@ class AgentSession:
         except AgentProtocolViolationError as error:
             self._fail(error)
             return
-        if event.kind == "go_away":
+        if event.kind == "session_ready" and isinstance(ready := event.body(), SessionReady) and ready.keepalive:
+            self._ping_every(ready.keepalive.total_seconds() * _PING_AFTER)
+        elif event.kind == "go_away":
             self._leaving = True
         elif turn is not None and event.turn_id == turn.id:
             turn.take(event)
 
+    def _ping_every(self, seconds: float) -> None:
+        if self._pings:
+            self.send(Ping(self._pings))
+        self._pings += 1
+        self._next_ping = asyncio.get_running_loop().call_later(seconds, self._ping_every, seconds)
+
     def _fail(self, error: LmosError) -> None:
         self._over = True
+        if self._next_ping is not None:
+            self._next_ping.cancel()
         if self._turn is not None:
             self._turn.end(error)
 

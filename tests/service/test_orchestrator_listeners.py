@@ -60,6 +60,7 @@ class RawListener(AgentServiceServicer):
     """Answers each turn as the test says; remembers every input."""
 
     script: Callable[[RawListener, pb.InvokeRequest], Awaitable[None]]
+    keepalive_ms: int = 20_000
     inputs: list[pb.ConverseRequest] = field(default_factory=list)
     sessions: int = 0
     invoked: int = 0
@@ -81,7 +82,9 @@ class RawListener(AgentServiceServicer):
                 self.inputs.append(request)
                 self.came.set()
                 if request.WhichOneof("input") == "start":
-                    await self.say("", session_ready=live_pb.SessionReady(session_id="s"))
+                    ready = live_pb.SessionReady(session_id="s")
+                    ready.keepalive.FromMilliseconds(self.keepalive_ms)
+                    await self.say("", session_ready=ready)
                 elif request.WhichOneof("input") == "turn":
                     await self.script(self, request.turn)
                 elif request.WhichOneof("input") == "cancel":
@@ -274,6 +277,17 @@ async def test_a_cancel_reaches_the_agent_once_with_what_was_heard_and_output_af
         await caller.text("on", "t2")
         assert {each.turn_id for each in await caller.hear_until("text_delta")} == {"t2"}
         assert len([each for each in raw.inputs if each.WhichOneof("input") == "cancel"]) == 1
+
+
+async def test_an_agent_is_pinged_as_often_as_it_wants() -> None:
+    raw = RawListener(greet, keepalive_ms=100)
+    async with call_to(raw) as caller:
+        await caller.ask("one", "t1")
+        async with asyncio.timeout(LIMIT):
+            while (await raw.has("ping")).ping.id < 3:
+                raw.came.clear()
+                await raw.came.wait()
+        assert text_of(await caller.ask("two", "t2")) == "hello two"
 
 
 async def test_partial_text_reaches_only_an_agent_that_wants_it() -> None:

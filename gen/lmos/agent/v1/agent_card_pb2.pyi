@@ -61,12 +61,14 @@ class AgentCard(google.protobuf.message.Message):
     records_turns: builtins.bool
     """Whether the agent writes its own turns to the conversation log, so that the mesh need not."""
     converses: builtins.bool
-    """Whether the agent implements `Converse` itself. Otherwise the mesh turns each input into an `Invoke`."""
+    """Whether the agent implements `Converse` itself, so that a session that is for it alone can go straight to it. In all
+    others the mesh makes each input that asks into an `Invoke`, but for agents that listen.
+    """
     listens: builtins.bool
     """Whether the agent wants to hear, in a live session, what its caller does beside asking: text that is not final yet,
     single keys, silence, what was played, what was interrupted. The mesh then speaks to it over `Converse`: `turn` for
-    each of its turns, and the rest as the caller says it, from its first turn until another agent has one. Ask for it
-    together with `converses`; without it the mesh calls `Invoke` for each turn.
+    each of its turns, and the rest as the caller says it, from its first turn until another agent has one. Without
+    `converses` it means nothing.
     """
     @property
     def provider(self) -> global___Provider:

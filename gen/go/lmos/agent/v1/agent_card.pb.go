@@ -48,12 +48,13 @@ type AgentCard struct {
 	MayHandOver bool `protobuf:"varint,11,opt,name=may_hand_over,json=mayHandOver,proto3" json:"may_hand_over,omitempty"`
 	// Whether the agent writes its own turns to the conversation log, so that the mesh need not.
 	RecordsTurns bool `protobuf:"varint,12,opt,name=records_turns,json=recordsTurns,proto3" json:"records_turns,omitempty"`
-	// Whether the agent implements `Converse` itself. Otherwise the mesh turns each input into an `Invoke`.
+	// Whether the agent implements `Converse` itself, so that a session that is for it alone can go straight to it. In all
+	// others the mesh makes each input that asks into an `Invoke`, but for agents that listen.
 	Converses bool `protobuf:"varint,13,opt,name=converses,proto3" json:"converses,omitempty"`
 	// Whether the agent wants to hear, in a live session, what its caller does beside asking: text that is not final yet,
 	// single keys, silence, what was played, what was interrupted. The mesh then speaks to it over `Converse`: `turn` for
-	// each of its turns, and the rest as the caller says it, from its first turn until another agent has one. Ask for it
-	// together with `converses`; without it the mesh calls `Invoke` for each turn.
+	// each of its turns, and the rest as the caller says it, from its first turn until another agent has one. Without
+	// `converses` it means nothing.
 	Listens       bool `protobuf:"varint,14,opt,name=listens,proto3" json:"listens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -24,6 +24,20 @@ if TYPE_CHECKING:
         TurnDone,
         Usage,
     )
+    from lmos_grpc.domain.live_session import (
+        CallerInput,
+        CancelRequest,
+        Custom,
+        KeysPressed,
+        PlaybackReport,
+        PlaybackState,
+        SessionUpdate,
+        Signal,
+        SignalKind,
+        ToolResult,
+        TransferResult,
+        UserText,
+    )
     from lmos_grpc.domain.turn import ClarificationAnswer, Lane, Message, Strategy, StrategyKind, User
     from lmos_grpc.errors import LmosError
     from lmos_grpc.sdk import Agent, AgentSettings, MeshClient, ModelSettings, Turn, capability, serve_agent
@@ -32,11 +46,15 @@ __all__ = [
     "Agent",
     "AgentEvent",
     "AgentSettings",
+    "CallerInput",
+    "CancelRequest",
     "Clarification",
     "ClarificationAnswer",
+    "Custom",
     "EventBody",
     "Failure",
     "Handover",
+    "KeysPressed",
     "Lane",
     "LmosError",
     "MeshClient",
@@ -44,21 +62,35 @@ __all__ = [
     "MessageDone",
     "ModelSettings",
     "Outcome",
+    "PlaybackReport",
+    "PlaybackState",
+    "SessionUpdate",
+    "Signal",
+    "SignalKind",
     "Status",
     "Strategy",
     "StrategyKind",
     "TextDelta",
     "ToolCall",
     "ToolCallState",
+    "ToolResult",
+    "TransferResult",
     "Turn",
     "TurnDone",
     "Usage",
     "User",
+    "UserText",
     "capability",
     "serve_agent",
 ]
 
-_ROOMS = ("lmos_grpc.sdk", "lmos_grpc.domain.event", "lmos_grpc.domain.turn", "lmos_grpc.errors")
+_ROOMS = (
+    "lmos_grpc.sdk",
+    "lmos_grpc.domain.event",
+    "lmos_grpc.domain.live_session",
+    "lmos_grpc.domain.turn",
+    "lmos_grpc.errors",
+)
 
 
 def __getattr__(name: str) -> object:

@@ -45,7 +45,8 @@
     ├── NoBranchAnsweredError        UNAVAILABLE
     ├── TenantNotAllowedError        PERMISSION_DENIED
     ├── ChannelNotAllowedError       PERMISSION_DENIED
-    └── ChannelUnresolvedError       FAILED_PRECONDITION
+    ├── ChannelUnresolvedError       FAILED_PRECONDITION
+    └── SessionGoneError             NOT_FOUND
 
 The server interceptor in `lmos_grpc.rpc` turns them into `google.rpc.Status`;
 clients turn the status back into the class.
@@ -394,6 +395,13 @@ class ChannelUnresolvedError(LmosError):
 
     code = Code.FAILED_PRECONDITION
     reason = Reason.CHANNEL_UNRESOLVED
+
+
+class SessionGoneError(LmosError):
+    """No live session of that resume token is here any more, and no conversation was named to begin anew."""
+
+    code = Code.NOT_FOUND
+    reason = Reason.SESSION_GONE
 
 
 class RemoteError(LmosError):

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lmos_grpc.agent_service.session_events import TurnOutlet
+from lmos_grpc.agent_service.session_line import SessionLine
 from lmos_grpc.agent_service.session_turn import heard_in
 from lmos_grpc.agent_service.turn_execution import Interruption
 from lmos_grpc.domain.conversation import TurnKey
 from lmos_grpc.domain.event import AgentEvent, Failure, Outcome, TurnDone
 from lmos_grpc.domain.live_session import (
+    CancelCause,
     CancelRequest,
+    Custom,
     EndReason,
     InputSpec,
     KeysPressed,
@@ -28,11 +31,13 @@ from lmos_grpc.domain.live_session import (
     SessionUpdate,
     Signal,
     SignalKind,
+    ToolResult,
     TransferOutcome,
     TransferResult,
     UnsupportedInput,
     UserText,
 )
+from lmos_grpc.domain.turn import TurnRequest
 from lmos_grpc.errors import (
     AgentFailedError,
     LmosError,
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from lmos_grpc.agent_service.audience import Audience
     from lmos_grpc.agent_service.session_events import SessionEvents
     from lmos_grpc.agent_service.session_turn import Asking, SessionState
     from lmos_grpc.agent_service.turn_execution import TurnExecutor
@@ -79,6 +85,7 @@ class LiveSession:
         state: SessionState,
         events: SessionEvents,
         tasks: asyncio.TaskGroup,
+        audience: Audience,
         *,
         turn_limit: timedelta,
         new_id: Callable[[], str],
@@ -87,44 +94,51 @@ class LiveSession:
         self.events = events
         self._executor = executor
         self._tasks = tasks
+        self._line = SessionLine(audience, state)
         self._turn_limit = turn_limit
         self._new_id = new_id
         self._turn: _RunningTurn | None = None
         self._waiting: deque[Asking] = deque()
 
-    async def take(self, given: SessionInput | UnsupportedInput, sequence: int) -> bool:
+    async def take(self, given: SessionInput | TurnRequest | UnsupportedInput, sequence: int) -> bool:
         """Takes an input; False where it ended the session.
 
         Raises:
             SessionProtocolError: a second start came.
         """
-        if self.events.full:
+        if self.events.full and not isinstance(given, CancelRequest | SessionEnd):
+            # What makes it stop is not held up by what cannot be said fast enough.
             await self.events.room()
-        if sequence:
-            if sequence <= self.state.last_input:
-                return True
-            self.state.last_input = sequence
+        if not self._is_new(sequence):
+            return True
         match given:
-            case UserText() | KeysPressed():
-                await self._ask_if_complete(given)
-            case Signal():
-                await self._signal(given)
             case TransferResult(TransferOutcome.CONNECTED):
                 await self.end(EndReason.TRANSFERRED)
                 return False
-            case TransferResult():
-                await self._ask(given)
             case SessionEnd(reason):
                 await self.end(reason)
                 return False
             case SessionStart():
                 raise SessionProtocolError("a second `start` came in a live session")
+            case TurnRequest() | TransferResult():
+                await self._ask(given)
+            case UserText() | KeysPressed():
+                await self._ask_if_complete(given)
+            case Signal():
+                await self._signal(given)
             case _:
                 await self._take_aside(given)
         return True
 
+    def _is_new(self, sequence: int) -> bool:
+        if not sequence:
+            return True
+        new, self.state.last_input = sequence > self.state.last_input, max(sequence, self.state.last_input)
+        return new
+
     async def _take_aside(
-        self, given: PlaybackReport | CancelRequest | SessionUpdate | Ping | UnsupportedInput
+        self,
+        given: PlaybackReport | CancelRequest | SessionUpdate | ToolResult | Custom | Ping | UnsupportedInput,
     ) -> None:
         match given:
             case CancelRequest():
@@ -135,6 +149,12 @@ class LiveSession:
                 start = self.state.start
                 merged = {**start.variables, **variables}
                 self.state.start = replace(start, locale=locale or start.locale, variables=merged)
+                self._line.tell(given)
+            case ToolResult() | Custom():
+                if not self._line.tell(given):
+                    kind = "custom" if isinstance(given, Custom) else "tool_result"
+                    error = UnsupportedInputError(f"no agent listens for `{kind}` in this session", input=kind)
+                    self._say("", Failure(error.detail))
             case Ping(ping_id):
                 self._say("", Pong(ping_id))
             case UnsupportedInput(kind) if kind:
@@ -166,18 +186,25 @@ class LiveSession:
         complete = given.is_final if isinstance(given, UserText) else given.complete
         if complete:
             await self._ask(given)
+        else:
+            self._line.incomplete(given)
 
     async def _signal(self, signal: Signal) -> None:
         if signal.kind is SignalKind.HANGUP:
+            self._line.tell(signal)
             await self.abandon()
         elif signal.turn_id:
             await self._ask(signal)
+        else:
+            self._line.tell(signal)
 
     async def _ask(self, asking: Asking) -> None:
         turn = self._turn
         if turn is not None and not turn.over and not turn.interruptible:
             self._wait(asking)
             return
+        if turn is not None and not turn.over:
+            self._line.tell(CancelRequest(turn.id, CancelCause.NEW_INPUT))
         await self._stop(Outcome.INTERRUPTED)
         self._begin(asking)
 
@@ -239,6 +266,7 @@ class LiveSession:
         turn_id = cancel.turn_id or self.state.last_turn
         heard = heard_in(cancel, turn_id)
         self._note(heard)
+        self._line.heard(replace(cancel, turn_id=turn_id))
         if turn is not None and turn.id == turn_id and not turn.over:
             turn.interruption.heard = heard
             await self._stop(Outcome.CANCELLED)
@@ -246,6 +274,7 @@ class LiveSession:
             await self._correct(turn_id, heard)
 
     async def _played(self, report: PlaybackReport) -> None:
+        self._line.heard(report)
         heard = heard_in(report, report.turn_id)
         if heard is None or report.prompt_id or not report.turn_id:
             return

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
+from lmos_grpc.agent_service.audience import Nobody
 from lmos_grpc.agent_service.live_session import LiveSession
 from lmos_grpc.agent_service.session_events import SessionEvents
 from lmos_grpc.agent_service.session_store import SessionSnapshot
@@ -17,7 +18,7 @@ from lmos_grpc.agent_service.session_turn import SessionState
 from lmos_grpc.agent_service.turn_execution import random_id
 from lmos_grpc.domain.event import AgentEvent
 from lmos_grpc.domain.live_session import GoAway, SessionReady, SessionStart
-from lmos_grpc.errors import LmosError, SessionProtocolError, ShuttingDownError, ungrouped
+from lmos_grpc.errors import LmosError, SessionGoneError, SessionProtocolError, ShuttingDownError, ungrouped
 from lmos_grpc.rpc.deadline import MAX_TURN_TIME
 from lmos_grpc.rpc.server import DEFAULT_DRAIN
 from lmos_grpc.wire.framed_event import SaidEvent, frame_of
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from types import TracebackType
 
+    from lmos_grpc.agent_service.audience import Audience
     from lmos_grpc.agent_service.session_store import SessionStore
     from lmos_grpc.agent_service.turn_execution import TurnExecutor
     from lmos_grpc.domain.live_session import SessionInput, UnsupportedInput
-    from lmos_grpc.domain.turn import CallContext
+    from lmos_grpc.domain.turn import CallContext, TurnRequest
     from lmos_grpc.rpc import Outlet, RunningServer
 
 _LOG = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ class NumberedInput:
     """An input with the number that its caller gave it; 0 where it gave none."""
 
     sequence: int
-    given: SessionInput | UnsupportedInput
+    given: SessionInput | TurnRequest | UnsupportedInput
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +69,10 @@ class _Held:
 
 
 class LiveSessions:
-    """Serves live sessions while the block runs. What is moved to another process goes through `store`."""
+    """Serves live sessions while the block runs. What is moved to another process goes through `store`.
+
+    What callers do beside asking is told to `audience`.
+    """
 
     def __init__(
         self,
@@ -75,6 +80,7 @@ class LiveSessions:
         *,
         turn_limit: timedelta = MAX_TURN_TIME,
         store: SessionStore | None = None,
+        audience: Audience | None = None,
         keep: timedelta = SESSION_KEEP,
         new_id: Callable[[], str] = random_id,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -82,6 +88,7 @@ class LiveSessions:
         self._executor = executor
         self._turn_limit = turn_limit
         self._store = store
+        self._audience = audience or Nobody()
         self._keep = keep
         self._new_id = new_id
         self._now = now
@@ -104,6 +111,7 @@ class LiveSessions:
             if held.timer:
                 held.timer.cancel()
             self._tasks.create_task(held.session.abandon())
+            self._audience.leave(held.session.state.session_id)
         self._held.clear()
         self._newest.clear()
         with ungrouped():
@@ -122,6 +130,7 @@ class LiveSessions:
         Raises:
             SessionProtocolError: the first input is no start, a second start came, or another stream took the session.
             ShuttingDownError: this process takes no more sessions on.
+            SessionGoneError: no session of the token is here, and no conversation was named to begin anew.
         """
         first = await anext(inputs, None)
         if first is None or not isinstance(first.given, SessionStart):
@@ -131,6 +140,7 @@ class LiveSessions:
         stream = _this_stream()
         held = await self._take_up(stream, first.given, context, outlet)
         if held is None:
+            _require_conversation(first.given)
             held = self._begin(stream, first.given, first.sequence, context, outlet)
         try:
             await self._hold(held, inputs)
@@ -220,7 +230,15 @@ class LiveSessions:
         return self._adopt(self._session(snapshot.state, SessionEvents(snapshot.first, snapshot.frames)))
 
     def _session(self, state: SessionState, events: SessionEvents) -> LiveSession:
-        return LiveSession(self._executor, state, events, self._tasks, turn_limit=self._turn_limit, new_id=self._new_id)
+        return LiveSession(
+            self._executor,
+            state,
+            events,
+            self._tasks,
+            self._audience,
+            turn_limit=self._turn_limit,
+            new_id=self._new_id,
+        )
 
     def _adopt(self, session: LiveSession) -> _Held:
         held = self._held[session.state.token] = _Held(session)
@@ -269,6 +287,7 @@ class LiveSessions:
         if held.timer:
             held.timer.cancel()
         self._held.pop(held.session.state.token, None)
+        self._audience.leave(held.session.state.session_id)
         if self._newest.get(_conversation(held)) is held:
             del self._newest[_conversation(held)]
 
@@ -296,6 +315,15 @@ class LiveSessions:
 def _conversation(held: _Held) -> tuple[str, str]:
     state = held.session.state
     return state.context.tenant, state.start.conversation_id
+
+
+def _require_conversation(start: SessionStart) -> None:
+    if start.resume_token and not start.conversation_id:
+        raise SessionGoneError(
+            "the live session of this token is not here: it is over, waited for more than 30 s, or was held by a "
+            "process that does not share its state with this one; open a session with the conversation id that "
+            "`session_ready` told, and it goes on with the history of that conversation"
+        )
 
 
 def _this_stream() -> _Stream:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lmos_grpc.agent_service.live_sessions import LiveSessions
     from lmos_grpc.agent_service.turn_execution import TurnExecutor
     from lmos_grpc.domain.card import AgentCard
+    from lmos_grpc.domain.turn import CallContext
     from lmos_grpc.rpc.typing import Context, Handler
 
 AGENT_SERVICE = pb.DESCRIPTOR.services_by_name["AgentService"].full_name
@@ -51,12 +52,14 @@ class _Handlers:
     async def Converse(self, requests: AsyncIterator[pb.ConverseRequest], context: Context) -> None:
         said = context_from_metadata(context.invocation_metadata())
         async with outlet(context) as out:
-            await self._sessions.serve(_inputs(requests), said, out)
+            await self._sessions.serve(_inputs(requests, said), said, out)
 
 
-async def _inputs(requests: AsyncIterator[pb.ConverseRequest]) -> AsyncIterator[NumberedInput]:
+async def _inputs(requests: AsyncIterator[pb.ConverseRequest], context: CallContext) -> AsyncIterator[NumberedInput]:
     async for request in requests:
-        yield NumberedInput(request.sequence, session_input_from_wire(request))
+        in_full = request.WhichOneof("input") == "turn"
+        given = turn_from_wire(request.turn, context) if in_full else session_input_from_wire(request)
+        yield NumberedInput(request.sequence, given)
 
 
 def add_agent_service(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.live_session import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.turn import CallContext
 
 # What begins a turn.
-Asking = UserText | KeysPressed | Signal | TransferResult
+Asking = UserText | KeysPressed | Signal | TransferResult | TurnRequest
 
 
 @dataclass(slots=True)
@@ -48,7 +48,8 @@ class SessionState:
         """The turn that an input begins."""
         sensitive = self.is_sensitive(asking)
         start, heard = self.start, self.heard
-        about = None if isinstance(asking, UserText) else asking
+        if isinstance(asking, TurnRequest):
+            return self._in_session(asking, turn_id, sensitive=sensitive)
         locale = asking.locale if isinstance(asking, UserText) else ""
         return TurnRequest(
             message=_message(asking),
@@ -58,24 +59,47 @@ class SessionState:
             user=User(start.user_id, locale or start.locale, start.variables),
             context=self.context,
             sensitive=sensitive,
-            live=LiveTurn(self.session_id, start.call, about, heard),
+            live=replace(_told(asking), session_id=self.session_id, call=start.call, heard=heard, line=self.session_id),
+        )
+
+    def _in_session(self, request: TurnRequest, turn_id: str, *, sensitive: bool) -> TurnRequest:
+        """A turn that came in full, as one of this session."""
+        start, hint, user = self.start, request.hint, request.user
+        live = request.live or LiveTurn(self.session_id, start.call, heard=self.heard)
+        variables = {**start.variables, **user.attributes}
+        return replace(
+            request,
+            conversation_id=start.conversation_id,
+            turn_id=turn_id,
+            hint=hint if hint.agent or hint.capability else self._hint(request, sensitive=sensitive),
+            user=User(user.id or start.user_id, user.locale or start.locale, variables),
+            context=self.context,
+            sensitive=sensitive,
+            live=replace(live, line=self.session_id),
         )
 
     def is_sensitive(self, asking: Asking) -> bool:
         """Whether the edge says so, or the agent that asked did."""
-        return isinstance(asking, UserText | KeysPressed) and (asking.sensitive or self.sensitive)
+        return isinstance(asking, UserText | KeysPressed | TurnRequest) and (asking.sensitive or self.sensitive)
 
     def _hint(self, asking: Asking, *, sensitive: bool) -> RouteHint:
         if self.start.agent:
             return RouteHint(agent=self.start.agent)
-        owner = self.asked_by or (None if isinstance(asking, UserText) else self.speaker)
+        owner = self.asked_by or (None if isinstance(asking, UserText | TurnRequest) else self.speaker)
         strategy = Strategy(StrategyKind.ONE) if sensitive else Strategy()
         if owner is None:
             return RouteHint(strategy=strategy)
         return RouteHint(agent=owner.agent, capability=owner.capability, strategy=strategy)
 
 
-def _message(asking: Asking) -> Message:
+def _told(asking: UserText | KeysPressed | Signal | TransferResult) -> LiveTurn:
+    """What an agent is told of the input that began a turn, beside its message."""
+    if isinstance(asking, UserText):
+        return LiveTurn(confidence=asking.confidence, speech_end=asking.speech_end)
+    return LiveTurn(about=asking)
+
+
+def _message(asking: UserText | KeysPressed | Signal | TransferResult) -> Message:
     match asking:
         case UserText():
             return Message.from_user(asking.text)

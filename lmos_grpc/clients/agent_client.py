@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmos.agent.v1 import agent_service_pb2 as pb
 from lmos.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 
+from lmos_grpc.clients.agent_session import AgentSession
 from lmos_grpc.domain.event import TurnDone
 from lmos_grpc.errors import AgentProtocolViolationError
 from lmos_grpc.rpc import calling, context_to_metadata, receive
 from lmos_grpc.rpc.metadata import decision_from_metadata
-from lmos_grpc.rpc.traced_inflow import traced
+from lmos_grpc.rpc.traced_inflow import traced, traced_call
 from lmos_grpc.wire.card import card_from_wire
 from lmos_grpc.wire.event import event_from_wire
 from lmos_grpc.wire.turn import turn_to_wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from typing import TypeVar
 
     import grpc.aio
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.card import AgentCard
     from lmos_grpc.domain.decision import Decision
     from lmos_grpc.domain.event import AgentEvent
-    from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.domain.live_session import SessionStart
+    from lmos_grpc.domain.turn import CallContext, TurnRequest
     from lmos_grpc.rpc import Inflow
     from lmos_grpc.rpc.metadata import Metadata
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 
 _INVOKE = "/lmos.agent.v1.AgentService/Invoke"
+_CONVERSE = "/lmos.agent.v1.AgentService/Converse"
 # The status comes right after the last event. A call that is cancelled in between was reset, and a server counts that:
 # Envoy closes a connection with all its turns after 1,000 resets that come faster than 33 a second (CVE-2023-44487).
 _END_LIMIT = timedelta(milliseconds=50)
@@ -51,6 +54,9 @@ class AgentClient:
         self._stub: AgentServiceAsyncStub = AgentServiceStub(channel)  # type: ignore[assignment]
         self._invoke_bytes: object = channel.unary_stream(
             _INVOKE, request_serializer=pb.InvokeRequest.SerializeToString, response_deserializer=None
+        )
+        self._converse_bytes: Any = channel.stream_stream(  # Any: the stubs do not know calls of bytes
+            _CONVERSE, request_serializer=pb.ConverseRequest.SerializeToString, response_deserializer=None
         )
         self._tracer = tracer
         self._address = address
@@ -123,6 +129,22 @@ class AgentClient:
             )
 
         return traced(self._tracer, _INVOKE, self._address, begin) if self._tracer else begin(())
+
+    def converse(self, start: SessionStart, context: CallContext, *, route: str) -> AgentSession:
+        """Opens a live session with the agents behind a route; it goes on while its `run` does.
+
+        Raises:
+            InvalidRequestError: a value of the context is nothing that a header can carry.
+        """
+        metadata = context_to_metadata(context, conversation_id=start.conversation_id, route=route)
+
+        def open_call(requests: AsyncIterator[pb.ConverseRequest]) -> Any:  # Any: grpc.aio's calls
+            def begin(more: Metadata) -> Any:  # Any: grpc.aio's calls
+                return self._converse_bytes(requests, metadata=(*metadata, *more))
+
+            return traced_call(self._tracer, _CONVERSE, self._address, begin) if self._tracer else begin(())
+
+        return AgentSession(open_call, start)
 
 
 def _understood(response: Response | None) -> Response:

@@ -85,6 +85,7 @@ class AgentCard:
     may_hand_over: bool = False
     records_turns: bool = False
     converses: bool = False
+    listens: bool = False
     key: AgentKey = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

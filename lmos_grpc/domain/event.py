@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from lmos_grpc.domain.live_session import (
+    Custom,
     GoAway,
     InputSpec,
     Pong,
@@ -204,6 +205,7 @@ EventBody = (
     | Pong
     | GoAway
     | SessionEnded
+    | Custom
     | Unread
 )
 

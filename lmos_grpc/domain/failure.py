@@ -81,6 +81,7 @@ class Reason(Enum):
     TENANT_NOT_ALLOWED = 43
     CHANNEL_NOT_ALLOWED = 44
     CHANNEL_UNRESOLVED = 45
+    SESSION_GONE = 46
 
 
 @dataclass(frozen=True, slots=True)

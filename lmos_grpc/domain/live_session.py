@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,6 +144,7 @@ class UserText:
     confidence: float | None = None
     locale: str = ""
     sensitive: bool = False
+    speech_end: timedelta | None = None
 
     def __repr__(self) -> str:
         """Without what was said: representations end up in logs."""
@@ -182,7 +183,7 @@ class PlaybackReport:
     turn_id: str = ""
     prompt_id: str = ""
     played: timedelta | None = None
-    heard_text: str = ""
+    heard_text: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ class CancelRequest:
     turn_id: str = ""
     cause: CancelCause = CancelCause.BARGE_IN
     heard: timedelta | None = None
-    heard_text: str = ""
+    heard_text: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,23 @@ class SessionUpdate:
 
     locale: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool gave that the caller ran, or why it failed; the id is that of the call."""
+
+    id: str
+    result: Mapping[str, Any] = field(default_factory=dict, repr=False)  # Any: JSON values
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """Something that the contract has no word for, from either side; the name is a reverse domain name."""
+
+    name: str
+    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)  # Any: JSON values
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +259,24 @@ SessionInput = (
     | PlaybackReport
     | CancelRequest
     | TransferResult
+    | ToolResult
+    | Custom
     | SessionUpdate
     | Ping
     | SessionEnd
+)
+
+# What an agent that listens is told of beside its turns.
+CallerInput = (
+    UserText
+    | KeysPressed
+    | Signal
+    | PlaybackReport
+    | CancelRequest
+    | TransferResult
+    | ToolResult
+    | Custom
+    | SessionUpdate
 )
 
 
@@ -265,6 +298,10 @@ class LiveTurn:
     call: CallInfo | None = None
     about: KeysPressed | Signal | TransferResult | None = None
     heard: HeardAnswer | None = None
+    confidence: float | None = None
+    speech_end: timedelta | None = None
+    # The session of this process by which the turn came, where it is one; not passed on.
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,4 +394,4 @@ class GoAway:
     resume_token: str = field(default="", repr=False)
 
 
-LiveBody = SessionReady | Prompt | InputSpec | Transfer | Recording | Pong | GoAway | SessionEnded
+LiveBody = SessionReady | Prompt | InputSpec | Transfer | Recording | Pong | GoAway | SessionEnded | Custom

@@ -143,7 +143,11 @@ class Branch:
     def _asked_of_target(self) -> TurnRequest:
         message = Message.from_user(self.target.text) if self.target.text else self.turn.message
         hint = RouteHint(agent=self.target.agent, capability=self.target.capability)
-        return replace(self.turn, turn_id=self._turn_id(), message=message, hint=hint)
+        live = self.turn.live
+        if live and self.number:
+            # One of several: it answers once, and does not listen.
+            live = replace(live, line="")
+        return replace(self.turn, turn_id=self._turn_id(), message=message, hint=hint, live=live)
 
     def _turn_id(self) -> str:
         # Two branches may lead to one agent, to which one turn id is one turn.

@@ -10,6 +10,7 @@ from lmos_grpc.domain.conversation import ConversationState
 from lmos_grpc.domain.turn import Lane, Role, Strategy, StrategyKind
 from lmos_grpc.errors import LmosError
 from lmos_grpc.orchestrator.judge import ScoreJudge
+from lmos_grpc.orchestrator.listeners import Listeners
 from lmos_grpc.orchestrator.managed_turn import ManagedTurn
 from lmos_grpc.telemetry.decision_span import record_decision
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from lmos_grpc.conversation import TurnLog
     from lmos_grpc.domain.decision import Candidate, Decision
     from lmos_grpc.domain.turn import Message, TurnRequest
-    from lmos_grpc.orchestrator.agent_call import AgentCaller
     from lmos_grpc.orchestrator.judge import Judge
+    from lmos_grpc.orchestrator.listeners import SessionCaller
     from lmos_grpc.routing import LaneChoice
 
 
@@ -77,14 +78,17 @@ class Decider(Protocol):
 
 
 class Orchestrator:
-    """A `TurnRunner` that decides on a turn and runs it on the agents that it chose."""
+    """A `TurnRunner` that decides on a turn and runs it on the agents that it chose.
+
+    Its `listeners`, an `Audience`, have to be entered for agents that listen.
+    """
 
     def __init__(
         self,
         decider: Decider,
         view: LiveView,
         log: TurnLog,
-        caller: AgentCaller,
+        caller: SessionCaller,
         settings: OrchestratorSettings | None = None,
         *,
         judge: Judge | None = None,
@@ -92,7 +96,7 @@ class Orchestrator:
         self._view = view
         self._decider = decider
         self._log = log
-        self._caller = caller
+        self.listeners = Listeners(caller, self._listens)
         self._settings = settings or OrchestratorSettings()
         self._judge = judge or ScoreJudge()
 
@@ -158,8 +162,11 @@ class Orchestrator:
             turn = replace(turn, answer=decision.answer)
         if decision.locale and not turn.user.locale:
             turn = replace(turn, user=replace(turn.user, locale=decision.locale))
+        if turn.live and len(decision.targets) > 1:
+            # Nobody has the line to itself.
+            self.listeners.leave(turn.live.line)
         most = self._settings.most_held_bytes
-        return ManagedTurn(turn, decision, self._caller, self._reroute, self._label, time_left, self._judge, most)
+        return ManagedTurn(turn, decision, self.listeners, self._reroute, self._label, time_left, self._judge, most)
 
     def _reroute(self, turn: TurnRequest) -> Decision:
         # A handover says where to go; what the conversation was before does not count any more.
@@ -173,6 +180,11 @@ class Orchestrator:
         if capability is None:
             return candidate.capability.replace("-", " ")
         return capability.name or capability.description or capability.id.replace("-", " ")
+
+    def _listens(self, route: str) -> bool:
+        key = AgentKey.from_route(route)
+        agent = self._view.agents.get(key) if key else None
+        return agent is not None and agent.card.listens and agent.card.converses
 
     async def _state(self, turn: TurnRequest) -> ConversationState:
         return await self._log.state(turn.context.tenant, turn.conversation_id)

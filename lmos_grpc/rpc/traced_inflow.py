@@ -5,13 +5,15 @@ The client interceptors of `lmos_grpc.telemetry` would do the same, and put a ge
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from opentelemetry.trace import SpanKind, set_span_in_context
 
 from lmos_grpc.errors import LmosError
 from lmos_grpc.telemetry.call_span import PROPAGATOR, end_call_span, start_call_span
+from lmos_grpc.telemetry.client_tracing import end_with_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +30,16 @@ def traced(tracer: Tracer, method: str, address: str, begin: Callable[[Metadata]
     carrier: dict[str, str] = {}
     PROPAGATOR.inject(carrier, context=set_span_in_context(span))
     return _TracedInflow(span, begin(tuple(carrier.items())))
+
+
+def traced_call(tracer: Tracer, method: str, address: str, begin: Callable[[Metadata], Any]) -> Any:  # Any: grpc.aio's
+    """The same for a call that is read by whoever made it; the span ends with the call."""
+    span = start_call_span(tracer, method, SpanKind.CLIENT, address=address)
+    carrier: dict[str, str] = {}
+    PROPAGATOR.inject(carrier, context=set_span_in_context(span))
+    call = begin(tuple(carrier.items()))
+    call.add_done_callback(partial(end_with_call, span))
+    return call
 
 
 class _TracedInflow:

@@ -32,6 +32,7 @@ class Agent:
     or write a subclass whose methods are decorated with `capability`, and give its instance to the mesh.
     Empty `locales`, `tenants` and `channels` mean all. With `records_turns` the agent tells the mesh of each turn whose
     answer went straight to the caller (the express lane), before it ends, so that the next turn's history has it.
+    With `listens` the functions of the agent can stay with a live session (`Turn.inputs`).
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Agent:
         labels: Mapping[str, str] | None = None,
         may_hand_over: bool = False,
         records_turns: bool = False,
+        listens: bool = False,
     ) -> None:
         self._identity = AgentCard(
             name=name,
@@ -64,6 +66,7 @@ class Agent:
             may_hand_over=may_hand_over,
             records_turns=records_turns,
             converses=True,
+            listens=listens,
         )
         self._offers: list[Offer] = list(offers_of_methods(self))
 

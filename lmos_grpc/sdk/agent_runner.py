@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lmos_grpc.errors import LmosError
     from lmos_grpc.sdk.agent import Agent
     from lmos_grpc.sdk.answering import Tell
+    from lmos_grpc.sdk.listeners import Listeners
     from lmos_grpc.sdk.offer import Offer
     from lmos_grpc.sdk.turn_scope import LanguageModel, MeshCaller
 
@@ -50,6 +51,7 @@ class AgentRunner:
         metrics: Metrics | None = None,
         max_turns: int = 0,
         reports: TurnReports | None = None,
+        listeners: Listeners | None = None,
     ) -> None:
         self._agent = agent
         self._card = agent.card
@@ -58,6 +60,7 @@ class AgentRunner:
         self.mesh = mesh
         self.metrics = metrics or Metrics()
         self.reports = reports or TurnReports(None)
+        self.listeners = listeners
         self._max_turns = max_turns
         self._slots = asyncio.Semaphore(max_turns) if max_turns else None
         self._limits: set[asyncio.Timeout] = set()
@@ -172,10 +175,16 @@ class _CapabilityTurn:
         )
         with span as observed, metered(self.runner.metrics, card.name, said, scope.spent) as meter:
             answering = Answering(emit, source, scope, card.may_hand_over, meter.first_token)
-            outcome = await _answer(self.offer, Turn(scope), answering)
+            outcome = await self._answered(scope, answering)
             await answering.finish(outcome, meter.elapsed)
             meter.outcome = outcome
             observed.finish(outcome.name, *_tokens(scope))
+
+    async def _answered(self, scope: TurnScope, answering: Answering) -> Outcome:
+        listeners, line = self.runner.listeners, self.request.live.line if self.request.live else ""
+        if listeners is None or not line or not self.runner.card().listens:
+            return await _answer(self.offer, Turn(scope), answering)
+        return await listeners.answer(line, self.offer, scope, answering)
 
 
 def _tokens(scope: TurnScope) -> tuple[int, int]:

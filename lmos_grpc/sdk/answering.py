@@ -17,7 +17,7 @@ from lmos_grpc.domain.event import (
     Unread,
     Usage,
 )
-from lmos_grpc.domain.live_session import InputSpec, Prompt, Recording, SessionEnded, Transfer
+from lmos_grpc.domain.live_session import Custom, InputSpec, Prompt, Recording, SessionEnded, Transfer
 from lmos_grpc.domain.turn import Message, Role, TextPart
 from lmos_grpc.errors import InvalidConfigurationError
 
@@ -61,7 +61,7 @@ class Answering:
         match item:
             case TextDelta():
                 await self._say(item)
-            case Status() | ToolCall() | InputSpec() | Prompt() | Recording() | Unread():
+            case Status() | ToolCall() | InputSpec() | Prompt() | Recording() | Custom() | Unread():
                 await self.emit(item, self.source)
             case Transfer() | SessionEnded() | Clarification():
                 return await self._end_with(item, _OUTCOMES[type(item)])

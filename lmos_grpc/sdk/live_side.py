@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lmos_grpc.domain.live_session import KeysPressed, Prompt, PromptKind, Recording, Signal, TransferResult
+from lmos_grpc.domain.live_session import Custom, KeysPressed, Prompt, PromptKind, Recording, Signal, TransferResult
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lmos_grpc.domain.live_session import CallInfo, HeardAnswer, LiveTurn
     from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.sdk.turn_scope import TurnScope
 
 
 class LiveSide:
     """What a turn of a live session has beside text. Outside of one, everything here is None, empty or False."""
 
-    _request: TurnRequest
+    _scope: TurnScope
+
+    @property
+    def _request(self) -> TurnRequest:
+        return self._scope.request
 
     @property
     def live(self) -> LiveTurn | None:
@@ -73,6 +80,10 @@ class LiveSide:
         A turn with something that must not be interrupted is finished before the next input is taken.
         """
         return Prompt(text, uuid.uuid4().hex, kind, interruptible, locale, ssml=ssml)
+
+    def custom(self, name: str, payload: Mapping[str, Any] | None = None) -> Custom:  # Any: JSON values
+        """Something that the contract has no word for; the name is a reverse domain name."""
+        return Custom(name, payload or {})
 
     def pause_recording(self) -> Recording:
         """The recording of the call is to pause."""

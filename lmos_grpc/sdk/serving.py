@@ -20,6 +20,7 @@ from lmos_grpc.rpc import open_channel, require_safe_address, serve
 from lmos_grpc.sdk.address import advertised_address
 from lmos_grpc.sdk.agent_runner import AgentRunner
 from lmos_grpc.sdk.drain import stop_signals
+from lmos_grpc.sdk.listeners import Listeners
 from lmos_grpc.sdk.mesh_calls import MeshCalls
 from lmos_grpc.sdk.registration import Registration, random_instance_id
 from lmos_grpc.sdk.settings import AgentSettings
@@ -81,6 +82,7 @@ async def serve_agent(
         model = await stack.enter_async_context(_model(settings.model, tracing))
         mesh = await stack.enter_async_context(_mesh(settings.mesh, tracing))
         reports = await stack.enter_async_context(_reports(settings.mesh if card.records_turns else None))
+        listeners = await stack.enter_async_context(Listeners())
         runner = AgentRunner(
             agent,
             tracing.tracer,
@@ -89,9 +91,10 @@ async def serve_agent(
             metrics=metrics,
             max_turns=settings.max_concurrent_turns,
             reports=reports,
+            listeners=listeners,
         )
         registration = await stack.enter_async_context(_registration(card, settings, runner, new_id))
-        bound = await stack.enter_async_context(_server(runner, settings, tracing))
+        bound = await stack.enter_async_context(_server(runner, listeners, settings, tracing))
         address = advertised_address(bound, settings.advertise)
         if registration is not None:
             await stack.enter_async_context(registration.announced(address, grace=settings.drain_grace))
@@ -187,14 +190,18 @@ async def _registration(
 
 
 @asynccontextmanager
-async def _server(runner: AgentRunner, settings: AgentSettings, tracing: Tracing) -> AsyncIterator[str]:
+async def _server(
+    runner: AgentRunner, listeners: Listeners, settings: AgentSettings, tracing: Tracing
+) -> AsyncIterator[str]:
     endings = asyncio.TaskGroup()
     async with AsyncExitStack() as stack:
         await endings.__aenter__()
         # Entered by hand, so that what ends the block leaves it as itself and not as a group.
         stack.push_async_callback(endings.__aexit__, None, None, None)
         executor = TurnExecutor(runner, MemoryTurnLog(), endings)
-        sessions = await stack.enter_async_context(LiveSessions(executor, turn_limit=settings.max_turn_time))
+        sessions = await stack.enter_async_context(
+            LiveSessions(executor, turn_limit=settings.max_turn_time, audience=listeners)
+        )
         server = await stack.enter_async_context(
             serve(
                 settings.listen,

@@ -28,14 +28,18 @@ from lmos_grpc.domain.live_session import (
 from lmos_grpc.domain.turn import Message, RouteHint, Strategy, StrategyKind, TurnRequest
 from lmos_grpc.errors import InvalidConfigurationError, ModelNotConfiguredError
 from lmos_grpc.rpc import child_timeout
+from lmos_grpc.sdk.listening import OneInput
 from lmos_grpc.sdk.live_side import LiveSide
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import timedelta
 
     from lmos_grpc.domain.event import EventBody
+    from lmos_grpc.domain.live_session import CallerInput
     from lmos_grpc.domain.turn import ClarificationAnswer, User
+    from lmos_grpc.sdk.listening import Listening
     from lmos_grpc.sdk.turn_scope import TurnScope
 
 _MAX_ID = 128
@@ -48,9 +52,9 @@ class Turn(LiveSide):
     `hand_over` end the turn. `llm` and `call` are streams to iterate over; they end when the turn does.
     """
 
-    def __init__(self, scope: TurnScope) -> None:
+    def __init__(self, scope: TurnScope, listening: Listening | None = None) -> None:
         self._scope = scope
-        self._request = scope.request
+        self._listening = listening or OneInput(scope.request)
 
     @property
     def message(self) -> Message:
@@ -200,6 +204,20 @@ class Turn(LiveSide):
     ) -> Usage:
         """What was used up beside `llm`, which counts by itself; cost in millionths of the currency unit."""
         return Usage(model, input_tokens, output_tokens, cost_micros, currency, elapsed)
+
+    def inputs(self) -> AsyncIterator[CallerInput]:
+        """What the caller does, from what began this turn on: an agent with `listens=True` stays with a live session.
+
+        Text, partial and final; keys; silence and other signals; what was played; what was interrupted, and how much of
+        it was heard (`CancelRequest`). Asking for the next one ends the turn that was answered, and the first one that
+        has a `turn_id` after it begins the next: `text`, `history` and all else here are of that turn then. Outside of
+        a live session, and for an agent that does not listen, it gives one input.
+        """
+        return self._listening.inputs()
+
+    def interruptible(self) -> AbstractAsyncContextManager[None]:
+        """A block that ends where the caller interrupts it, in place of the function, which can listen on then."""
+        return self._listening.interruptible()
 
     def llm(self, prompt: str | Sequence[Message], *, model: str = "", system: str = "") -> AsyncGenerator[str, None]:
         """Streams what the language model answers to a prompt, or to messages such as `(*turn.history, turn.message)`.

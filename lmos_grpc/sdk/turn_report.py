@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lmos_grpc.domain.conversation import TurnKey, TurnRecord
 from lmos_grpc.domain.event import MessageDone, Outcome, Source, TextDelta, TurnDone
+from lmos_grpc.domain.sensitive import masked_messages, turn_to_keep
 from lmos_grpc.domain.turn import Lane, Message, Role, TextPart
 from lmos_grpc.errors import LmosError
 
@@ -121,4 +122,6 @@ class _Report:
             parts = (TextPart("".join(self._pieces)),) if self._pieces else ()
             said.append(Message(Role.AGENT, parts, agent, turn.turn_id, interrupted=bool(self._pieces)))
         capability = self._source.capability or turn.hint.capability
-        return TurnRecord(key, turn.message, tuple(said), outcome, self._began, now, self._events, capability)
+        responses = masked_messages(said, turn.message.text) if turn.sensitive else tuple(said)
+        asked = turn_to_keep(turn).message
+        return TurnRecord(key, asked, responses, outcome, self._began, now, self._events, capability)

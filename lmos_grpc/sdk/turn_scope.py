@@ -74,15 +74,20 @@ class TurnScope:
         # Events of calls below, which go out before the next one that the author yields.
         self.waiting: list[EventBody] = []
         self.spent: list[Usage] = []
-        self._streams = streams
+        self.streams = streams
         self._clock = clock
-        self._deadline = clock() + time_left.total_seconds()
+        self.deadline = clock() + time_left.total_seconds()
         self._calls = 0
 
     @property
     def time_left(self) -> timedelta:
         """What is left of the caller's time, never less than nothing."""
-        return timedelta(seconds=max(0.0, self._deadline - self._clock()))
+        return timedelta(seconds=max(0.0, self.deadline - self._clock()))
+
+    def adopt(self, other: TurnScope) -> None:
+        """Becomes the scope of another turn of the same capability, for the function that answers both."""
+        self.request, self.deadline, self.streams = other.request, other.deadline, other.streams
+        self.waiting, self.spent, self._calls = other.waiting, other.spent, 0
 
     def next_call(self) -> int:
         """The number of the next call of this turn, from 1."""
@@ -92,7 +97,7 @@ class TurnScope:
     def own(self, stream: AsyncGenerator[_Item, None]) -> AsyncGenerator[_Item, None]:
         """Closes the stream when the turn ends, whether or not its reader came to its end."""
         # Left to the garbage collector, a cancelled turn's model would go on until somebody collects it.
-        self._streams.push_async_callback(stream.aclose)
+        self.streams.push_async_callback(stream.aclose)
         return stream
 
     def model_spent(self, usage: Usage) -> None:

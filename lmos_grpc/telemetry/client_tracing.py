@@ -50,7 +50,7 @@ class _TracedCalls:
             end_call_span(span, grpc.StatusCode.CANCELLED, kind=SpanKind.CLIENT)
             raise
         # Not by awaiting the call: nobody would wake us after a cancel, and reading is the caller's.
-        call.add_done_callback(partial(_end, span))
+        call.add_done_callback(partial(end_with_call, span))
         return call
 
 
@@ -64,7 +64,8 @@ def _carrying(span: Span, details: grpc.aio.ClientCallDetails) -> grpc.aio.Clien
     )
 
 
-def _end(span: Span, call: grpc.aio.Call) -> None:
+def end_with_call(span: Span, call: grpc.aio.Call) -> None:
+    """Ends a span as a call that is done has ended."""
     # code() is a coroutine that returns at once when the call is done, and a callback cannot await.
     coroutine = call.code()
     code = grpc.StatusCode.UNKNOWN

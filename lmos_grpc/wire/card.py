@@ -23,6 +23,7 @@ def card_to_wire(card: AgentCard) -> pb.AgentCard:
         may_hand_over=card.may_hand_over,
         records_turns=card.records_turns,
         converses=card.converses,
+        listens=card.listens,
     )
 
 
@@ -43,6 +44,7 @@ def card_from_wire(message: pb.AgentCard) -> AgentCard:
         may_hand_over=message.may_hand_over,
         records_turns=message.records_turns,
         converses=message.converses,
+        listens=message.listens,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf import json_format
 from lmos.agent.v1 import agent_event_pb2 as pb
 
 from lmos_grpc.domain.event import (
@@ -28,6 +27,7 @@ from lmos_grpc.domain.event import (
     Usage,
 )
 from lmos_grpc.domain.live_session import (
+    Custom,
     GoAway,
     InputSpec,
     Pong,
@@ -40,9 +40,10 @@ from lmos_grpc.domain.live_session import (
 from lmos_grpc.domain.turn import Role
 from lmos_grpc.wire.decision import decision_from_wire, decision_to_wire
 from lmos_grpc.wire.failure import failure_from_wire, failure_to_wire
+from lmos_grpc.wire.json_struct import json_of, struct_of
 from lmos_grpc.wire.live_session import LIVE_READERS, write_live_body
 from lmos_grpc.wire.time import duration_of, to_duration
-from lmos_grpc.wire.turn import message_from_wire, message_to_wire, struct_of
+from lmos_grpc.wire.turn import message_from_wire, message_to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +119,17 @@ def write_body(body: EventBody, message: pb.AgentEvent) -> None:
             if not isinstance(payload, pb.AgentEvent):
                 raise TypeError(f"cannot write {payload!r} as an event")
             message.MergeFrom(payload)
-        case SessionReady() | Prompt() | InputSpec() | Transfer() | Recording() | Pong() | GoAway() | SessionEnded():
+        case (
+            SessionReady()
+            | Prompt()
+            | InputSpec()
+            | Transfer()
+            | Recording()
+            | Pong()
+            | GoAway()
+            | SessionEnded()
+            | Custom()
+        ):
             write_live_body(body, message)
         case _:
             _write_rest(body, message)
@@ -194,8 +205,8 @@ def _tool_call_from_wire(message: pb.ToolCall) -> ToolCall:
         id=message.id,
         name=message.name,
         state=_TOOL_STATES_BACK.get(message.state, ToolCallState.STARTED),
-        arguments=json_format.MessageToDict(message.arguments),
-        result=json_format.MessageToDict(message.result),
+        arguments=json_of(message.arguments),
+        result=json_of(message.result),
     )
 
 

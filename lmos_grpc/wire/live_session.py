@@ -10,6 +10,7 @@ from lmos.agent.v1 import live_session_pb2 as pb
 
 from lmos_grpc.domain.live_session import (
     CancelRequest,
+    Custom,
     DtmfSpec,
     EndReason,
     GoAway,
@@ -28,11 +29,13 @@ from lmos_grpc.domain.live_session import (
     SessionStart,
     SessionUpdate,
     Signal,
+    ToolResult,
     Transfer,
     TransferKind,
     TransferResult,
     UserText,
 )
+from lmos_grpc.wire.json_struct import json_of, struct_of
 from lmos_grpc.wire.time import duration_of, to_duration
 
 if TYPE_CHECKING:
@@ -68,12 +71,17 @@ def session_input_to_wire(given: SessionInput, sequence: int) -> service_pb.Conv
                 locale=given.locale,
                 turn_id=given.turn_id,
                 sensitive=given.sensitive,
+                speech_end=to_duration(given.speech_end),
             )
             request.user_text.CopyFrom(said)
         case SessionUpdate(locale, variables):
             request.update.CopyFrom(pb.SessionUpdate(locale=locale, variables=dict(variables)))
         case Ping(ping_id):
             request.ping.id = ping_id
+        case ToolResult(call_id, result, error):
+            request.tool_result.CopyFrom(pb.ToolResult(id=call_id, result=struct_of(result), error=error))
+        case Custom(name, payload):
+            request.custom.CopyFrom(pb.Custom(name=name, payload=struct_of(payload)))
         case SessionEnd(reason):
             request.end.reason = pb.EndReason.Value(f"END_REASON_{reason.name}")
         case _:
@@ -160,7 +168,12 @@ def _start_to_wire(start: SessionStart) -> pb.SessionStart:
 
 def live_turn_to_wire(live: LiveTurn) -> pb.LiveTurn:
     """The live session of a turn as it travels."""
-    message = pb.LiveTurn(session_id=live.session_id, call=_call_to_wire(live.call) if live.call else None)
+    message = pb.LiveTurn(
+        session_id=live.session_id,
+        call=_call_to_wire(live.call) if live.call else None,
+        confidence=live.confidence,
+        speech_end=to_duration(live.speech_end),
+    )
     match live.about:
         case KeysPressed():
             message.dtmf.CopyFrom(_keys_to_wire(live.about))
@@ -218,6 +231,8 @@ def write_live_body(body: LiveBody, message: event_pb.AgentEvent) -> None:
             wire_reason = pb.EndReason.Value(f"END_REASON_{reason.name}")
             ended = pb.SessionEnded(reason=wire_reason, after_playback=after_playback, summary=summary)
             message.session_ended.CopyFrom(ended)
+        case Custom(name, payload):
+            message.custom.CopyFrom(pb.Custom(name=name, payload=struct_of(payload)))
 
 
 def _prompt_to_wire(prompt: Prompt) -> pb.Prompt:
@@ -306,6 +321,7 @@ LIVE_READERS: dict[str, Callable[[Any], LiveBody]] = {  # Any: each reader takes
         member.summary,
     ),
     "recording": lambda member: Recording(member.paused),
+    "custom": lambda member: Custom(member.name, json_of(member.payload)),
     "session_ended": lambda member: SessionEnded(
         _END_REASONS.get(member.reason, EndReason.UNSPECIFIED), _after_playback(member), member.summary
     ),

@@ -11,6 +11,7 @@ from lmos_grpc.domain.live_session import (
     CallInfo,
     CancelCause,
     CancelRequest,
+    Custom,
     DtmfEnd,
     EndReason,
     HeardAnswer,
@@ -24,11 +25,13 @@ from lmos_grpc.domain.live_session import (
     SessionUpdate,
     Signal,
     SignalKind,
+    ToolResult,
     TransferOutcome,
     TransferResult,
     UnsupportedInput,
     UserText,
 )
+from lmos_grpc.wire.json_struct import json_of
 from lmos_grpc.wire.time import duration_of
 
 if TYPE_CHECKING:
@@ -72,6 +75,8 @@ def live_turn_from_wire(message: pb.LiveTurn) -> LiveTurn:
         HeardAnswer(heard.turn_id, heard.text, heard.interrupted, duration_of(heard, "played"))
         if message.HasField("heard")
         else None,
+        message.confidence if message.HasField("confidence") else None,
+        duration_of(message, "speech_end"),
     )
 
 
@@ -107,6 +112,7 @@ def _user_text(message: pb.UserText) -> UserText:
         confidence=message.confidence if message.HasField("confidence") else None,
         locale=message.locale,
         sensitive=message.sensitive,
+        speech_end=duration_of(message, "speech_end"),
     )
 
 
@@ -151,6 +157,8 @@ _READERS: dict[str, Callable[[Any], SessionInput | None]] = {  # Any: each reade
     "playback": _playback,
     "cancel": _cancel,
     "transfer_result": _transfer_result,
+    "tool_result": lambda member: ToolResult(member.id, json_of(member.result), member.error),
+    "custom": lambda member: Custom(member.name, json_of(member.payload)),
     "update": lambda member: SessionUpdate(member.locale, dict(member.variables)),
     "ping": lambda member: Ping(member.id),
     "end": lambda member: SessionEnd(_ENDS.get(member.reason, EndReason.UNSPECIFIED)),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from google.protobuf import json_format
-from google.protobuf.struct_pb2 import Struct
 from lmos.agent.v1 import agent_service_pb2 as service_pb
 from lmos.agent.v1 import decision_pb2
 from lmos.agent.v1 import message_pb2 as pb
@@ -24,13 +22,12 @@ from lmos_grpc.domain.turn import (
     TurnRequest,
     User,
 )
+from lmos_grpc.wire.json_struct import json_of, struct_of
 from lmos_grpc.wire.live_session import live_turn_to_wire
 from lmos_grpc.wire.session_input import live_turn_from_wire
 from lmos_grpc.wire.time import duration_of, moment_of, to_duration, to_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lmos_grpc.domain.turn import (
         CallContext,
         Part,
@@ -71,15 +68,6 @@ def message_from_wire(message: pb.Message, *, default_role: Role = Role.USER) ->
     )
 
 
-def struct_of(data: Mapping[str, Any]) -> Struct:  # Any: JSON values
-    """JSON values as a Struct.
-
-    Raises:
-        google.protobuf.json_format.ParseError: the data is no JSON object.
-    """
-    return json_format.ParseDict(dict(data), Struct())
-
-
 def turn_to_wire(turn: TurnRequest) -> service_pb.InvokeRequest:
     """The turn as it travels; its context travels as metadata beside it."""
     request = service_pb.InvokeRequest(
@@ -96,6 +84,11 @@ def turn_to_wire(turn: TurnRequest) -> service_pb.InvokeRequest:
         request.answer.clarification_id = turn.answer.clarification_id
         request.answer.option_id = turn.answer.option_id
     return request
+
+
+def given_turn_to_wire(turn: TurnRequest, sequence: int) -> service_pb.ConverseRequest:
+    """The turn as an input of a live session."""
+    return service_pb.ConverseRequest(sequence=sequence, turn=turn_to_wire(turn))
 
 
 def turn_from_wire(request: service_pb.InvokeRequest, context: CallContext) -> TurnRequest:
@@ -181,7 +174,7 @@ def _part_from_wire(part: pb.Part) -> Part | None:
         case "text":
             return TextPart(part.text, part.media_type or "text/plain")
         case "data":
-            return DataPart(json_format.MessageToDict(part.data), part.media_type or "application/json")
+            return DataPart(json_of(part.data), part.media_type or "application/json")
         case "file":
             return FilePart(part.file.uri, part.file.name, part.media_type, part.file.size_bytes)
         case _:

@@ -63,6 +63,10 @@ class LiveCaller:
         await self.text(text, turn_id)
         return await self.hear_until("turn_done")
 
+    async def lane(self) -> str:
+        """The lane that the stream took."""
+        return str(dict(await self._call.initial_metadata()).get("x-lmos-lane", ""))
+
     async def half_close(self) -> None:
         await self._call.done_writing()
 
@@ -88,10 +92,11 @@ class LiveCaller:
 
 @asynccontextmanager
 async def live_caller(
-    address: str, *, tenant: str = "", on: grpc.aio.Channel | None = None
+    address: str, *, tenant: str = "", agent: str = "", on: grpc.aio.Channel | None = None
 ) -> AsyncIterator[LiveCaller]:
     """A stream that was not started yet; it is reset at the end of the block."""
-    metadata = (("x-lmos-tenant", tenant),) if tenant else ()
+    pairs = (("x-lmos-tenant", tenant), ("x-lmos-agent", agent))
+    metadata = tuple(pair for pair in pairs if pair[1])
     async with open_channel(address) as own:
         call: Any = AgentServiceStub(on or own).Converse  # Any: the stub knows only the iterator form
         caller = LiveCaller(call(metadata=metadata))

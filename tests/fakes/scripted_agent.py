@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from lmos_grpc.agent_service import Emit, TurnWork
     from lmos_grpc.agent_service.session_store import SessionStore
+    from lmos_grpc.clients.agent_session import AgentSession
     from lmos_grpc.conversation import TurnLog
-    from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.domain.live_session import SessionStart
+    from lmos_grpc.domain.turn import CallContext, TurnRequest
     from lmos_grpc.rpc import Inflow
 
     Script = Callable[[TurnRequest, Emit], Awaitable[None]]
@@ -134,6 +136,9 @@ class DirectCaller:
         timeout: timedelta | None = None,
     ) -> Inflow:
         return self._clients[route].receive(turn, on_message, route=route, timeout=timeout)
+
+    def converse(self, start: SessionStart, context: CallContext, *, route: str) -> AgentSession:
+        return self._clients[route].converse(start, context, route=route)
 
 
 @asynccontextmanager

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from lmos_grpc.clients.agent_session import AgentSession
     from lmos_grpc.domain.event import EventBody
-    from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.domain.live_session import SessionStart
+    from lmos_grpc.domain.turn import CallContext, TurnRequest
 
 GOOD = frozenset({"completes", "asks"})
 SAYS = ("text", "status", "message")
@@ -176,6 +178,9 @@ class TimedAgents:
         call = TimedCall(name, self.plans[name], on_message, asyncio.get_running_loop().time())
         self.calls.append(call)
         return call
+
+    def converse(self, start: SessionStart, context: CallContext, *, route: str) -> AgentSession:
+        raise AssertionError((start, context, route))
 
     @property
     def asked(self) -> Counter[str]:

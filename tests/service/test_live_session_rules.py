@@ -293,7 +293,8 @@ async def test_another_tenant_cannot_take_up_a_session() -> None:
         async with live_caller(address, tenant="acme") as caller:
             ready = await caller.start()
         async with live_caller(address, tenant="other") as thief:
-            assert not (await thief.start(resume_token=ready.resume_token, last_sequence=1)).resumed
+            taken = await thief.start(conversation_id="c", resume_token=ready.resume_token, last_sequence=1)
+            assert not taken.resumed
 
 
 async def test_an_agent_waits_while_its_caller_is_away_for_too_long() -> None:
@@ -316,7 +317,8 @@ async def test_an_agent_waits_while_its_caller_is_away_for_too_long() -> None:
                 before = written
                 await asyncio.sleep(0.1)
         async with live_caller(address) as again:
-            resumed = await again.start(resume_token=ready.resume_token, last_sequence=caller.last)
+            told = {"resume_token": ready.resume_token, "last_sequence": caller.last}
+            resumed = await again.start(conversation_id="call-1", **told)
             if resumed.resumed:  # what was under way when the line went dead may have been too much to keep
                 numbers = [(await again.hear()).sequence for _ in range(500)]
                 assert numbers == list(range(caller.last + 1, caller.last + 501))

@@ -117,7 +117,7 @@ async def test_what_an_agent_sends_after_the_end_is_not_passed_on() -> None:
 
 
 async def test_an_event_of_an_unknown_kind_is_passed_on_unread() -> None:
-    ready = numbered(2, custom={"name": "com.example.survey"})
+    ready = numbered(2, hold={"on": True})
     async with serve(
         "127.0.0.1:0",
         register=lambda server: add_AgentServiceServicer_to_server(
@@ -128,7 +128,7 @@ async def test_an_event_of_an_unknown_kind_is_passed_on_unread() -> None:
         extra = {"raw/1.0.0/stable": server.address}
         async with mesh_of(decider=ScriptedDecider(decided("raw")), extra=extra) as client:
             events = await ask(client)
-    assert "custom" in str(events[2].body)
+    assert "hold" in str(events[2].body)
 
 
 async def test_an_agent_that_never_answers_is_given_up_at_the_deadline() -> None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Tracer
 
-    from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.clients.agent_session import AgentSession
+    from lmos_grpc.domain.live_session import SessionStart
+    from lmos_grpc.domain.turn import CallContext, TurnRequest
     from lmos_grpc.rpc import Inflow
 
 
@@ -49,6 +51,17 @@ class AgentLine:
         Raises:
             MeshStartingError: there is no line yet.
         """
+        return self._connected().receive(turn, on_message, route=route, timeout=timeout)
+
+    def converse(self, start: SessionStart, context: CallContext, *, route: str) -> AgentSession:
+        """As `AgentClient.converse`.
+
+        Raises:
+            MeshStartingError: there is no line yet.
+        """
+        return self._connected().converse(start, context, route=route)
+
+    def _connected(self) -> AgentClient:
         if self._client is None:
             raise MeshStartingError("the mesh is starting: Envoy is not ready yet; try again in a second")
-        return self._client.receive(turn, on_message, route=route, timeout=timeout)
+        return self._client

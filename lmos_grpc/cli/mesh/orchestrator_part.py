@@ -91,7 +91,8 @@ async def run_orchestrator(
             )
             store = SqliteSessionStore(state / SESSIONS)
             async with (
-                LiveSessions(executor, store=store) as sessions,
+                orchestrator.listeners as listeners,
+                LiveSessions(executor, store=store, audience=listeners) as sessions,
                 serve(
                     address,
                     register=lambda server: _add_services(server, orchestrator, log, executor, sessions),

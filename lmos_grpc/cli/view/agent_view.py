@@ -63,7 +63,8 @@ def show_agent(console: Console, agent: Agent, now: datetime) -> None:
 
 
 def _facts(card: AgentCard) -> list[tuple[str, str]]:
-    may = [word for word, can in (("hand over", card.may_hand_over), ("converse live", card.converses)) if can]
+    could = (("hand over", card.may_hand_over), ("converse live", card.converses), ("listen", card.listens))
+    may = [word for word, can in could if can]
     facts = (
         ("what", card.description),
         ("from", " ".join(each for each in (card.provider_organization, card.provider_url) if each)),

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elmos/agent/v1/agent_card.proto\x12\rlmos.agent.v1\"\x85\x03\n\tAgentCard\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12)\n\x08provider\x18\x04 \x01(\x0b\x32\x17.lmos.agent.v1.Provider\x12/\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0b\x32\x19.lmos.agent.v1.Capability\x12\x0f\n\x07locales\x18\x06 \x03(\t\x12\x0f\n\x07tenants\x18\x07 \x03(\t\x12\x10\n\x08\x63hannels\x18\x08 \x03(\t\x12\x34\n\x06labels\x18\t \x03(\x0b\x32$.lmos.agent.v1.AgentCard.LabelsEntry\x12\x0e\n\x06subset\x18\n \x01(\t\x12\x15\n\rmay_hand_over\x18\x0b \x01(\x08\x12\x15\n\rrecords_turns\x18\x0c \x01(\x08\x12\x11\n\tconverses\x18\r \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"-\n\x08Provider\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\"\xa0\x02\n\nCapability\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x39\n\x08\x65xamples\x18\x05 \x03(\x0b\x32\'.lmos.agent.v1.Capability.ExamplesEntry\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12\x13\n\x0binput_modes\x18\x07 \x03(\t\x12\x14\n\x0coutput_modes\x18\x08 \x03(\t\x12\x14\n\x0cinput_schema\x18\t \x01(\t\x1aH\n\rExamplesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.lmos.agent.v1.Examples:\x02\x38\x01\"\x1b\n\x08\x45xamples\x12\x0f\n\x07phrases\x18\x01 \x03(\tBR\n\x11org.lmos.agent.v1P\x01Z;github.com/lmos-grpc/lmos-grpc/gen/go/lmos/agent/v1;agentv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elmos/agent/v1/agent_card.proto\x12\rlmos.agent.v1\"\x96\x03\n\tAgentCard\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12)\n\x08provider\x18\x04 \x01(\x0b\x32\x17.lmos.agent.v1.Provider\x12/\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0b\x32\x19.lmos.agent.v1.Capability\x12\x0f\n\x07locales\x18\x06 \x03(\t\x12\x0f\n\x07tenants\x18\x07 \x03(\t\x12\x10\n\x08\x63hannels\x18\x08 \x03(\t\x12\x34\n\x06labels\x18\t \x03(\x0b\x32$.lmos.agent.v1.AgentCard.LabelsEntry\x12\x0e\n\x06subset\x18\n \x01(\t\x12\x15\n\rmay_hand_over\x18\x0b \x01(\x08\x12\x15\n\rrecords_turns\x18\x0c \x01(\x08\x12\x11\n\tconverses\x18\r \x01(\x08\x12\x0f\n\x07listens\x18\x0e \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"-\n\x08Provider\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\"\xa0\x02\n\nCapability\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x39\n\x08\x65xamples\x18\x05 \x03(\x0b\x32\'.lmos.agent.v1.Capability.ExamplesEntry\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12\x13\n\x0binput_modes\x18\x07 \x03(\t\x12\x14\n\x0coutput_modes\x18\x08 \x03(\t\x12\x14\n\x0cinput_schema\x18\t \x01(\t\x1aH\n\rExamplesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.lmos.agent.v1.Examples:\x02\x38\x01\"\x1b\n\x08\x45xamples\x12\x0f\n\x07phrases\x18\x01 \x03(\tBR\n\x11org.lmos.agent.v1P\x01Z;github.com/lmos-grpc/lmos-grpc/gen/go/lmos/agent/v1;agentv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,15 +37,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CAPABILITY_EXAMPLESENTRY']._loaded_options = None
   _globals['_CAPABILITY_EXAMPLESENTRY']._serialized_options = b'8\001'
   _globals['_AGENTCARD']._serialized_start=50
-  _globals['_AGENTCARD']._serialized_end=439
-  _globals['_AGENTCARD_LABELSENTRY']._serialized_start=394
-  _globals['_AGENTCARD_LABELSENTRY']._serialized_end=439
-  _globals['_PROVIDER']._serialized_start=441
-  _globals['_PROVIDER']._serialized_end=486
-  _globals['_CAPABILITY']._serialized_start=489
-  _globals['_CAPABILITY']._serialized_end=777
-  _globals['_CAPABILITY_EXAMPLESENTRY']._serialized_start=705
-  _globals['_CAPABILITY_EXAMPLESENTRY']._serialized_end=777
-  _globals['_EXAMPLES']._serialized_start=779
-  _globals['_EXAMPLES']._serialized_end=806
+  _globals['_AGENTCARD']._serialized_end=456
+  _globals['_AGENTCARD_LABELSENTRY']._serialized_start=411
+  _globals['_AGENTCARD_LABELSENTRY']._serialized_end=456
+  _globals['_PROVIDER']._serialized_start=458
+  _globals['_PROVIDER']._serialized_end=503
+  _globals['_CAPABILITY']._serialized_start=506
+  _globals['_CAPABILITY']._serialized_end=794
+  _globals['_CAPABILITY_EXAMPLESENTRY']._serialized_start=722
+  _globals['_CAPABILITY_EXAMPLESENTRY']._serialized_end=794
+  _globals['_EXAMPLES']._serialized_start=796
+  _globals['_EXAMPLES']._serialized_end=823
 # @@protoc_insertion_point(module_scope)

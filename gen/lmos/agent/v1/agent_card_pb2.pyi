@@ -47,6 +47,7 @@ class AgentCard(google.protobuf.message.Message):
     MAY_HAND_OVER_FIELD_NUMBER: builtins.int
     RECORDS_TURNS_FIELD_NUMBER: builtins.int
     CONVERSES_FIELD_NUMBER: builtins.int
+    LISTENS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name, unique in the mesh: a DNS label, `[a-z]([-a-z0-9]*[a-z0-9])?`, at most 63 characters."""
     version: builtins.str
@@ -60,7 +61,15 @@ class AgentCard(google.protobuf.message.Message):
     records_turns: builtins.bool
     """Whether the agent writes its own turns to the conversation log, so that the mesh need not."""
     converses: builtins.bool
-    """Whether the agent implements `Converse` itself. Otherwise the mesh turns each input into an `Invoke`."""
+    """Whether the agent implements `Converse` itself, so that a session that is for it alone can go straight to it. In all
+    others the mesh makes each input that asks into an `Invoke`, but for agents that listen.
+    """
+    listens: builtins.bool
+    """Whether the agent wants to hear, in a live session, what its caller does beside asking: text that is not final yet,
+    single keys, silence, what was played, what was interrupted. The mesh then speaks to it over `Converse`: `turn` for
+    each of its turns, and the rest as the caller says it, from its first turn until another agent has one. Without
+    `converses` it means nothing.
+    """
     @property
     def provider(self) -> global___Provider:
         """Who runs the agent."""
@@ -101,9 +110,10 @@ class AgentCard(google.protobuf.message.Message):
         may_hand_over: builtins.bool = ...,
         records_turns: builtins.bool = ...,
         converses: builtins.bool = ...,
+        listens: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["provider", b"provider"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["capabilities", b"capabilities", "channels", b"channels", "converses", b"converses", "description", b"description", "labels", b"labels", "locales", b"locales", "may_hand_over", b"may_hand_over", "name", b"name", "provider", b"provider", "records_turns", b"records_turns", "subset", b"subset", "tenants", b"tenants", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["capabilities", b"capabilities", "channels", b"channels", "converses", b"converses", "description", b"description", "labels", b"labels", "listens", b"listens", "locales", b"locales", "may_hand_over", b"may_hand_over", "name", b"name", "provider", b"provider", "records_turns", b"records_turns", "subset", b"subset", "tenants", b"tenants", "version", b"version"]) -> None: ...
 
 global___AgentCard = AgentCard
 

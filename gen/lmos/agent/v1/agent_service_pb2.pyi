@@ -184,6 +184,7 @@ class ConverseRequest(google.protobuf.message.Message):
     PING_FIELD_NUMBER: builtins.int
     END_FIELD_NUMBER: builtins.int
     CUSTOM_FIELD_NUMBER: builtins.int
+    TURN_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """Ascending number of the input in the session, from 1, over all of its streams. Gaps are allowed; what goes back was
     taken before, and is passed over. 0: not numbered, always taken.
@@ -240,6 +241,13 @@ class ConverseRequest(google.protobuf.message.Message):
     def custom(self) -> lmos.agent.v1.live_session_pb2.Custom:
         """Something that this contract has no word for."""
 
+    @property
+    def turn(self) -> global___InvokeRequest:
+        """A turn in full, where text or keys alone do not say it: other parts, a history, the answer to a question. The mesh
+        gives turns in this form to agents that listen. It begins a turn as final text does; the conversation is that of
+        the session, whatever it says.
+        """
+
     def __init__(
         self,
         *,
@@ -257,10 +265,11 @@ class ConverseRequest(google.protobuf.message.Message):
         ping: lmos.agent.v1.live_session_pb2.Ping | None = ...,
         end: lmos.agent.v1.live_session_pb2.SessionEnd | None = ...,
         custom: lmos.agent.v1.live_session_pb2.Custom | None = ...,
+        turn: global___InvokeRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["audio", b"audio", "cancel", b"cancel", "custom", b"custom", "dtmf", b"dtmf", "end", b"end", "input", b"input", "ping", b"ping", "playback", b"playback", "signal", b"signal", "start", b"start", "tool_result", b"tool_result", "transfer_result", b"transfer_result", "update", b"update", "user_text", b"user_text"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audio", b"audio", "cancel", b"cancel", "custom", b"custom", "dtmf", b"dtmf", "end", b"end", "input", b"input", "ping", b"ping", "playback", b"playback", "sequence", b"sequence", "signal", b"signal", "start", b"start", "tool_result", b"tool_result", "transfer_result", b"transfer_result", "update", b"update", "user_text", b"user_text"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["input", b"input"]) -> typing.Literal["start", "audio", "user_text", "dtmf", "signal", "playback", "cancel", "transfer_result", "tool_result", "update", "ping", "end", "custom"] | None: ...
+    def HasField(self, field_name: typing.Literal["audio", b"audio", "cancel", b"cancel", "custom", b"custom", "dtmf", b"dtmf", "end", b"end", "input", b"input", "ping", b"ping", "playback", b"playback", "signal", b"signal", "start", b"start", "tool_result", b"tool_result", "transfer_result", b"transfer_result", "turn", b"turn", "update", b"update", "user_text", b"user_text"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audio", b"audio", "cancel", b"cancel", "custom", b"custom", "dtmf", b"dtmf", "end", b"end", "input", b"input", "ping", b"ping", "playback", b"playback", "sequence", b"sequence", "signal", b"signal", "start", b"start", "tool_result", b"tool_result", "transfer_result", b"transfer_result", "turn", b"turn", "update", b"update", "user_text", b"user_text"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["input", b"input"]) -> typing.Literal["start", "audio", "user_text", "dtmf", "signal", "playback", "cancel", "transfer_result", "tool_result", "update", "ping", "end", "custom", "turn"] | None: ...
 
 global___ConverseRequest = ConverseRequest
 

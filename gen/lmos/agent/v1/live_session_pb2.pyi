@@ -436,7 +436,9 @@ class SessionStart(google.protobuf.message.Message):
     conversation_id: builtins.str
     """The conversation, chosen by the caller. At most 128 characters. Empty: the mesh makes one."""
     resume_token: builtins.str
-    """Take up a session again: the token of `session_ready` or `go_away`."""
+    """Take up a session again: the token of `session_ready` or `go_away`. Give the conversation with it: where the session
+    is gone, a new one of the same conversation begins. Without the conversation the call fails with `SESSION_GONE`.
+    """
     last_sequence: builtins.int
     """With `resume_token`: the last event that was received. The server sends those after it."""
     locale: builtins.str
@@ -800,7 +802,9 @@ global___TransferResult = TransferResult
 
 @typing.final
 class ToolResult(google.protobuf.message.Message):
-    """The result of a tool that the caller ran."""
+    """The result of a tool that the caller ran: the answer to a `tool_call` in the state `REQUESTED`. It goes to the agent
+    that asked, which has to listen for it; where nobody does, `UNSUPPORTED_INPUT` is told in band.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -905,7 +909,9 @@ global___SessionEnd = SessionEnd
 
 @typing.final
 class Custom(google.protobuf.message.Message):
-    """Something that this contract has no word for."""
+    """Something that this contract has no word for. From the caller it goes to the agent that had the last turn, if that
+    listens; where it does not, `UNSUPPORTED_INPUT` is told in band.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1352,8 +1358,12 @@ class LiveTurn(google.protobuf.message.Message):
     SIGNAL_FIELD_NUMBER: builtins.int
     TRANSFER_RESULT_FIELD_NUMBER: builtins.int
     HEARD_FIELD_NUMBER: builtins.int
+    CONFIDENCE_FIELD_NUMBER: builtins.int
+    SPEECH_END_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     """Identifier of the session."""
+    confidence: builtins.float
+    """How sure the recogniser is of the text, 0 to 1. Absent: it was typed, or it is not known."""
     @property
     def call(self) -> global___CallInfo:
         """The telephone call, where there is one."""
@@ -1374,6 +1384,10 @@ class LiveTurn(google.protobuf.message.Message):
     def heard(self) -> global___HeardAnswer:
         """What was heard of the answer of the turn before. Absent: not known."""
 
+    @property
+    def speech_end(self) -> google.protobuf.duration_pb2.Duration:
+        """When the caller ceased to speak, since the start of the session. Absent: not known."""
+
     def __init__(
         self,
         *,
@@ -1383,9 +1397,14 @@ class LiveTurn(google.protobuf.message.Message):
         signal: global___Signal | None = ...,
         transfer_result: global___TransferResult | None = ...,
         heard: global___HeardAnswer | None = ...,
+        confidence: builtins.float | None = ...,
+        speech_end: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["call", b"call", "dtmf", b"dtmf", "heard", b"heard", "input", b"input", "signal", b"signal", "transfer_result", b"transfer_result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["call", b"call", "dtmf", b"dtmf", "heard", b"heard", "input", b"input", "session_id", b"session_id", "signal", b"signal", "transfer_result", b"transfer_result"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_confidence", b"_confidence", "call", b"call", "confidence", b"confidence", "dtmf", b"dtmf", "heard", b"heard", "input", b"input", "signal", b"signal", "speech_end", b"speech_end", "transfer_result", b"transfer_result"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_confidence", b"_confidence", "call", b"call", "confidence", b"confidence", "dtmf", b"dtmf", "heard", b"heard", "input", b"input", "session_id", b"session_id", "signal", b"signal", "speech_end", b"speech_end", "transfer_result", b"transfer_result"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_confidence", b"_confidence"]) -> typing.Literal["confidence"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["input", b"input"]) -> typing.Literal["dtmf", "signal", "transfer_result"] | None: ...
 
 global___LiveTurn = LiveTurn

@@ -118,6 +118,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The channels of the mesh are declared, and the tenant has no such one. PERMISSION_DENIED."""
     ERROR_REASON_CHANNEL_UNRESOLVED: _ErrorReason.ValueType  # 45
     """The channel is strict, and something that it requires is not there; the message says what. FAILED_PRECONDITION."""
+    ERROR_REASON_SESSION_GONE: _ErrorReason.ValueType  # 46
+    """No live session of that resume token is here any more. Open one anew with the conversation id. NOT_FOUND."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why something failed: one value per failure that a program may want to tell apart.
@@ -219,6 +221,8 @@ ERROR_REASON_CHANNEL_NOT_ALLOWED: ErrorReason.ValueType  # 44
 """The channels of the mesh are declared, and the tenant has no such one. PERMISSION_DENIED."""
 ERROR_REASON_CHANNEL_UNRESOLVED: ErrorReason.ValueType  # 45
 """The channel is strict, and something that it requires is not there; the message says what. FAILED_PRECONDITION."""
+ERROR_REASON_SESSION_GONE: ErrorReason.ValueType  # 46
+"""No live session of that resume token is here any more. Open one anew with the conversation id. NOT_FOUND."""
 global___ErrorReason = ErrorReason
 
 @typing.final

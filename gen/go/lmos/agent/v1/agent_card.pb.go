@@ -48,8 +48,14 @@ type AgentCard struct {
 	MayHandOver bool `protobuf:"varint,11,opt,name=may_hand_over,json=mayHandOver,proto3" json:"may_hand_over,omitempty"`
 	// Whether the agent writes its own turns to the conversation log, so that the mesh need not.
 	RecordsTurns bool `protobuf:"varint,12,opt,name=records_turns,json=recordsTurns,proto3" json:"records_turns,omitempty"`
-	// Whether the agent implements `Converse` itself. Otherwise the mesh turns each input into an `Invoke`.
-	Converses     bool `protobuf:"varint,13,opt,name=converses,proto3" json:"converses,omitempty"`
+	// Whether the agent implements `Converse` itself, so that a session that is for it alone can go straight to it. In all
+	// others the mesh makes each input that asks into an `Invoke`, but for agents that listen.
+	Converses bool `protobuf:"varint,13,opt,name=converses,proto3" json:"converses,omitempty"`
+	// Whether the agent wants to hear, in a live session, what its caller does beside asking: text that is not final yet,
+	// single keys, silence, what was played, what was interrupted. The mesh then speaks to it over `Converse`: `turn` for
+	// each of its turns, and the rest as the caller says it, from its first turn until another agent has one. Without
+	// `converses` it means nothing.
+	Listens       bool `protobuf:"varint,14,opt,name=listens,proto3" json:"listens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +177,13 @@ func (x *AgentCard) GetRecordsTurns() bool {
 func (x *AgentCard) GetConverses() bool {
 	if x != nil {
 		return x.Converses
+	}
+	return false
+}
+
+func (x *AgentCard) GetListens() bool {
+	if x != nil {
+		return x.Listens
 	}
 	return false
 }
@@ -398,7 +411,7 @@ var File_lmos_agent_v1_agent_card_proto protoreflect.FileDescriptor
 
 const file_lmos_agent_v1_agent_card_proto_rawDesc = "" +
 	"\n" +
-	"\x1elmos/agent/v1/agent_card.proto\x12\rlmos.agent.v1\"\x97\x04\n" +
+	"\x1elmos/agent/v1/agent_card.proto\x12\rlmos.agent.v1\"\xb1\x04\n" +
 	"\tAgentCard\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12 \n" +
@@ -413,7 +426,8 @@ const file_lmos_agent_v1_agent_card_proto_rawDesc = "" +
 	" \x01(\tR\x06subset\x12\"\n" +
 	"\rmay_hand_over\x18\v \x01(\bR\vmayHandOver\x12#\n" +
 	"\rrecords_turns\x18\f \x01(\bR\frecordsTurns\x12\x1c\n" +
-	"\tconverses\x18\r \x01(\bR\tconverses\x1a9\n" +
+	"\tconverses\x18\r \x01(\bR\tconverses\x12\x18\n" +
+	"\alistens\x18\x0e \x01(\bR\alistens\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"@\n" +

@@ -352,6 +352,7 @@ type ConverseRequest struct {
 	//	*ConverseRequest_Ping
 	//	*ConverseRequest_End
 	//	*ConverseRequest_Custom
+	//	*ConverseRequest_Turn
 	Input         isConverseRequest_Input `protobuf_oneof:"input"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -518,6 +519,15 @@ func (x *ConverseRequest) GetCustom() *Custom {
 	return nil
 }
 
+func (x *ConverseRequest) GetTurn() *InvokeRequest {
+	if x != nil {
+		if x, ok := x.Input.(*ConverseRequest_Turn); ok {
+			return x.Turn
+		}
+	}
+	return nil
+}
+
 type isConverseRequest_Input interface {
 	isConverseRequest_Input()
 }
@@ -587,6 +597,13 @@ type ConverseRequest_Custom struct {
 	Custom *Custom `protobuf:"bytes,22,opt,name=custom,proto3,oneof"`
 }
 
+type ConverseRequest_Turn struct {
+	// A turn in full, where text or keys alone do not say it: other parts, a history, the answer to a question. The mesh
+	// gives turns in this form to agents that listen. It begins a turn as final text does; the conversation is that of
+	// the session, whatever it says.
+	Turn *InvokeRequest `protobuf:"bytes,23,opt,name=turn,proto3,oneof"`
+}
+
 func (*ConverseRequest_Start) isConverseRequest_Input() {}
 
 func (*ConverseRequest_Audio) isConverseRequest_Input() {}
@@ -612,6 +629,8 @@ func (*ConverseRequest_Ping) isConverseRequest_Input() {}
 func (*ConverseRequest_End) isConverseRequest_Input() {}
 
 func (*ConverseRequest_Custom) isConverseRequest_Input() {}
+
+func (*ConverseRequest_Turn) isConverseRequest_Input() {}
 
 // One event of a live session.
 type ConverseResponse struct {
@@ -682,7 +701,7 @@ const file_lmos_agent_v1_agent_service_proto_rawDesc = "" +
 	"\x05event\x18\x01 \x01(\v2\x19.lmos.agent.v1.AgentEventR\x05event\"]\n" +
 	"\x13ClarificationAnswer\x12)\n" +
 	"\x10clarification_id\x18\x01 \x01(\tR\x0fclarificationId\x12\x1b\n" +
-	"\toption_id\x18\x02 \x01(\tR\boptionId\"\xe0\x05\n" +
+	"\toption_id\x18\x02 \x01(\tR\boptionId\"\x94\x06\n" +
 	"\x0fConverseRequest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x123\n" +
 	"\x05start\x18\n" +
@@ -699,7 +718,8 @@ const file_lmos_agent_v1_agent_service_proto_rawDesc = "" +
 	"\x06update\x18\x13 \x01(\v2\x1c.lmos.agent.v1.SessionUpdateH\x00R\x06update\x12)\n" +
 	"\x04ping\x18\x14 \x01(\v2\x13.lmos.agent.v1.PingH\x00R\x04ping\x12-\n" +
 	"\x03end\x18\x15 \x01(\v2\x19.lmos.agent.v1.SessionEndH\x00R\x03end\x12/\n" +
-	"\x06custom\x18\x16 \x01(\v2\x15.lmos.agent.v1.CustomH\x00R\x06customB\a\n" +
+	"\x06custom\x18\x16 \x01(\v2\x15.lmos.agent.v1.CustomH\x00R\x06custom\x122\n" +
+	"\x04turn\x18\x17 \x01(\v2\x1c.lmos.agent.v1.InvokeRequestH\x00R\x04turnB\a\n" +
 	"\x05input\"C\n" +
 	"\x10ConverseResponse\x12/\n" +
 	"\x05event\x18\x01 \x01(\v2\x19.lmos.agent.v1.AgentEventR\x05event2\x81\x02\n" +
@@ -772,18 +792,19 @@ var file_lmos_agent_v1_agent_service_proto_depIdxs = []int32{
 	23, // 18: lmos.agent.v1.ConverseRequest.ping:type_name -> lmos.agent.v1.Ping
 	24, // 19: lmos.agent.v1.ConverseRequest.end:type_name -> lmos.agent.v1.SessionEnd
 	25, // 20: lmos.agent.v1.ConverseRequest.custom:type_name -> lmos.agent.v1.Custom
-	12, // 21: lmos.agent.v1.ConverseResponse.event:type_name -> lmos.agent.v1.AgentEvent
-	0,  // 22: lmos.agent.v1.AgentService.GetAgentCard:input_type -> lmos.agent.v1.GetAgentCardRequest
-	2,  // 23: lmos.agent.v1.AgentService.Invoke:input_type -> lmos.agent.v1.InvokeRequest
-	5,  // 24: lmos.agent.v1.AgentService.Converse:input_type -> lmos.agent.v1.ConverseRequest
-	1,  // 25: lmos.agent.v1.AgentService.GetAgentCard:output_type -> lmos.agent.v1.GetAgentCardResponse
-	3,  // 26: lmos.agent.v1.AgentService.Invoke:output_type -> lmos.agent.v1.InvokeResponse
-	6,  // 27: lmos.agent.v1.AgentService.Converse:output_type -> lmos.agent.v1.ConverseResponse
-	25, // [25:28] is the sub-list for method output_type
-	22, // [22:25] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	2,  // 21: lmos.agent.v1.ConverseRequest.turn:type_name -> lmos.agent.v1.InvokeRequest
+	12, // 22: lmos.agent.v1.ConverseResponse.event:type_name -> lmos.agent.v1.AgentEvent
+	0,  // 23: lmos.agent.v1.AgentService.GetAgentCard:input_type -> lmos.agent.v1.GetAgentCardRequest
+	2,  // 24: lmos.agent.v1.AgentService.Invoke:input_type -> lmos.agent.v1.InvokeRequest
+	5,  // 25: lmos.agent.v1.AgentService.Converse:input_type -> lmos.agent.v1.ConverseRequest
+	1,  // 26: lmos.agent.v1.AgentService.GetAgentCard:output_type -> lmos.agent.v1.GetAgentCardResponse
+	3,  // 27: lmos.agent.v1.AgentService.Invoke:output_type -> lmos.agent.v1.InvokeResponse
+	6,  // 28: lmos.agent.v1.AgentService.Converse:output_type -> lmos.agent.v1.ConverseResponse
+	26, // [26:29] is the sub-list for method output_type
+	23, // [23:26] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_lmos_agent_v1_agent_service_proto_init() }
@@ -810,6 +831,7 @@ func file_lmos_agent_v1_agent_service_proto_init() {
 		(*ConverseRequest_Ping)(nil),
 		(*ConverseRequest_End)(nil),
 		(*ConverseRequest_Custom)(nil),
+		(*ConverseRequest_Turn)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

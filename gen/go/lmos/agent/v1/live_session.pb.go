@@ -756,7 +756,8 @@ type SessionStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The conversation, chosen by the caller. At most 128 characters. Empty: the mesh makes one.
 	ConversationId string `protobuf:"bytes,1,opt,name=conversation_id,json=conversationId,proto3" json:"conversation_id,omitempty"`
-	// Take up a session again: the token of `session_ready` or `go_away`.
+	// Take up a session again: the token of `session_ready` or `go_away`. Give the conversation with it: where the session
+	// is gone, a new one of the same conversation begins. Without the conversation the call fails with `SESSION_GONE`.
 	ResumeToken string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// With `resume_token`: the last event that was received. The server sends those after it.
 	LastSequence int64 `protobuf:"varint,3,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
@@ -1559,7 +1560,8 @@ func (x *TransferResult) GetTurnId() string {
 	return ""
 }
 
-// The result of a tool that the caller ran.
+// The result of a tool that the caller ran: the answer to a `tool_call` in the state `REQUESTED`. It goes to the agent
+// that asked, which has to listen for it; where nobody does, `UNSUPPORTED_INPUT` is told in band.
 type ToolResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the tool call.
@@ -1770,7 +1772,8 @@ func (x *SessionEnd) GetReason() EndReason {
 	return EndReason_END_REASON_UNSPECIFIED
 }
 
-// Something that this contract has no word for.
+// Something that this contract has no word for. From the caller it goes to the agent that had the last turn, if that
+// listens; where it does not, `UNSUPPORTED_INPUT` is told in band.
 type Custom struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it is, as a reverse domain name, such as `com.example.survey`.
@@ -2778,7 +2781,11 @@ type LiveTurn struct {
 	//	*LiveTurn_TransferResult
 	Input isLiveTurn_Input `protobuf_oneof:"input"`
 	// What was heard of the answer of the turn before. Absent: not known.
-	Heard         *HeardAnswer `protobuf:"bytes,6,opt,name=heard,proto3" json:"heard,omitempty"`
+	Heard *HeardAnswer `protobuf:"bytes,6,opt,name=heard,proto3" json:"heard,omitempty"`
+	// How sure the recogniser is of the text, 0 to 1. Absent: it was typed, or it is not known.
+	Confidence *float64 `protobuf:"fixed64,7,opt,name=confidence,proto3,oneof" json:"confidence,omitempty"`
+	// When the caller ceased to speak, since the start of the session. Absent: not known.
+	SpeechEnd     *durationpb.Duration `protobuf:"bytes,8,opt,name=speech_end,json=speechEnd,proto3" json:"speech_end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2864,6 +2871,20 @@ func (x *LiveTurn) GetTransferResult() *TransferResult {
 func (x *LiveTurn) GetHeard() *HeardAnswer {
 	if x != nil {
 		return x.Heard
+	}
+	return nil
+}
+
+func (x *LiveTurn) GetConfidence() float64 {
+	if x != nil && x.Confidence != nil {
+		return *x.Confidence
+	}
+	return 0
+}
+
+func (x *LiveTurn) GetSpeechEnd() *durationpb.Duration {
+	if x != nil {
+		return x.SpeechEnd
 	}
 	return nil
 }
@@ -3138,7 +3159,7 @@ const file_lmos_agent_v1_live_session_proto_rawDesc = "" +
 	"\x0eafter_playback\x18\x02 \x01(\bH\x00R\rafterPlayback\x88\x01\x01\x12\x18\n" +
 	"\asummary\x18\x03 \x01(\tR\asummary\x12/\n" +
 	"\x06output\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x06outputB\x11\n" +
-	"\x0f_after_playback\"\xb7\x02\n" +
+	"\x0f_after_playback\"\xa5\x03\n" +
 	"\bLiveTurn\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12+\n" +
@@ -3146,8 +3167,14 @@ const file_lmos_agent_v1_live_session_proto_rawDesc = "" +
 	"\x04dtmf\x18\x03 \x01(\v2\x13.lmos.agent.v1.DtmfH\x00R\x04dtmf\x12/\n" +
 	"\x06signal\x18\x04 \x01(\v2\x15.lmos.agent.v1.SignalH\x00R\x06signal\x12H\n" +
 	"\x0ftransfer_result\x18\x05 \x01(\v2\x1d.lmos.agent.v1.TransferResultH\x00R\x0etransferResult\x120\n" +
-	"\x05heard\x18\x06 \x01(\v2\x1a.lmos.agent.v1.HeardAnswerR\x05heardB\a\n" +
-	"\x05input\"\x8f\x01\n" +
+	"\x05heard\x18\x06 \x01(\v2\x1a.lmos.agent.v1.HeardAnswerR\x05heard\x12#\n" +
+	"\n" +
+	"confidence\x18\a \x01(\x01H\x01R\n" +
+	"confidence\x88\x01\x01\x128\n" +
+	"\n" +
+	"speech_end\x18\b \x01(\v2\x19.google.protobuf.DurationR\tspeechEndB\a\n" +
+	"\x05inputB\r\n" +
+	"\v_confidence\"\x8f\x01\n" +
 	"\vHeardAnswer\x12\x17\n" +
 	"\aturn_id\x18\x01 \x01(\tR\x06turnId\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12 \n" +
@@ -3333,12 +3360,13 @@ var file_lmos_agent_v1_live_session_proto_depIdxs = []int32{
 	18, // 39: lmos.agent.v1.LiveTurn.signal:type_name -> lmos.agent.v1.Signal
 	21, // 40: lmos.agent.v1.LiveTurn.transfer_result:type_name -> lmos.agent.v1.TransferResult
 	40, // 41: lmos.agent.v1.LiveTurn.heard:type_name -> lmos.agent.v1.HeardAnswer
-	44, // 42: lmos.agent.v1.HeardAnswer.played:type_name -> google.protobuf.Duration
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	44, // 42: lmos.agent.v1.LiveTurn.speech_end:type_name -> google.protobuf.Duration
+	44, // 43: lmos.agent.v1.HeardAnswer.played:type_name -> google.protobuf.Duration
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_lmos_agent_v1_live_session_proto_init() }

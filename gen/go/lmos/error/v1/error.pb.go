@@ -124,6 +124,8 @@ const (
 	ErrorReason_ERROR_REASON_CHANNEL_NOT_ALLOWED ErrorReason = 44
 	// The channel is strict, and something that it requires is not there; the message says what. FAILED_PRECONDITION.
 	ErrorReason_ERROR_REASON_CHANNEL_UNRESOLVED ErrorReason = 45
+	// No live session of that resume token is here any more. Open one anew with the conversation id. NOT_FOUND.
+	ErrorReason_ERROR_REASON_SESSION_GONE ErrorReason = 46
 )
 
 // Enum value maps for ErrorReason.
@@ -175,6 +177,7 @@ var (
 		43: "ERROR_REASON_TENANT_NOT_ALLOWED",
 		44: "ERROR_REASON_CHANNEL_NOT_ALLOWED",
 		45: "ERROR_REASON_CHANNEL_UNRESOLVED",
+		46: "ERROR_REASON_SESSION_GONE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":              0,
@@ -223,6 +226,7 @@ var (
 		"ERROR_REASON_TENANT_NOT_ALLOWED":       43,
 		"ERROR_REASON_CHANNEL_NOT_ALLOWED":      44,
 		"ERROR_REASON_CHANNEL_UNRESOLVED":       45,
+		"ERROR_REASON_SESSION_GONE":             46,
 	}
 )
 
@@ -350,7 +354,7 @@ const file_lmos_error_v1_error_proto_rawDesc = "" +
 	"retryDelay\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xc1\f\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xe0\f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x01\x12 \n" +
@@ -398,7 +402,8 @@ const file_lmos_error_v1_error_proto_rawDesc = "" +
 	"\x1fERROR_REASON_NO_BRANCH_ANSWERED\x10*\x12#\n" +
 	"\x1fERROR_REASON_TENANT_NOT_ALLOWED\x10+\x12$\n" +
 	" ERROR_REASON_CHANNEL_NOT_ALLOWED\x10,\x12#\n" +
-	"\x1fERROR_REASON_CHANNEL_UNRESOLVED\x10-BR\n" +
+	"\x1fERROR_REASON_CHANNEL_UNRESOLVED\x10-\x12\x1d\n" +
+	"\x19ERROR_REASON_SESSION_GONE\x10.BR\n" +
 	"\x11org.lmos.error.v1P\x01Z;github.com/lmos-grpc/lmos-grpc/gen/go/lmos/error/v1;errorv1b\x06proto3"
 
 var (

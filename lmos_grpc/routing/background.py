@@ -21,11 +21,11 @@ _EVERYDAY_WEIGHT = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Background:
-    """The phrases of the sample, each with its offer (None: it is an everyday one), and how much each counts."""
+    """The phrases of the sample, each with its offer (None: it is an everyday one), its sketch, and how much it counts."""
 
     phrases: PhraseSet
     origins: tuple[tuple[str, Offer | None], ...]
-    rows: Floats
+    columns: Floats
     kernel: Floats
     weights: Floats
 
@@ -40,7 +40,8 @@ class Background:
         total = sum(map(len, sets.values()))
         weights = np.full(len(phrases), _stepped(total / max(len(chosen), 1)), dtype=np.float32)
         weights[: len(everyday)] = _EVERYDAY_WEIGHT
-        return cls(phrases, (*((each, None) for each in everyday.phrases), *origins), rows, rows @ rows.T, weights)
+        told = (*((each, None) for each in everyday.phrases), *origins)
+        return cls(phrases, told, np.ascontiguousarray(rows.T), rows @ rows.T, weights)
 
     @property
     def signature(self) -> tuple[object, ...]:

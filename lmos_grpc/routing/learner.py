@@ -42,9 +42,10 @@ class Learner:
         self._embed = embed
         self._cards: dict[AgentKey, AgentCard] = {}
         self._sets: dict[Offer, PhraseSet] = {}
+        self._offered_by: dict[Offer, AgentCard] = {}
         self._everyday = PhraseSet.of(EVERYDAY, embed)
         self._background = Background.of({}, self._everyday)
-        self._centres = Centres(self._background.rows.shape[1])
+        self._centres = Centres(len(self._background.columns))
         self._stale: dict[Offer, int] = {}
         self._queue: list[tuple[int, Offer]] = []
         self._neighbours: dict[Offer, tuple[Offer, ...]] = {}
@@ -61,6 +62,7 @@ class Learner:
                 self._cards[key] = card
                 for offer, capability in zip(Offer.of(card), card.capabilities, strict=True):
                     touched.add(offer)
+                    self._offered_by[offer] = card
                     phrases = self._sets[offer] = PhraseSet.of(phrases_of(card, capability), self._embed)
                     self._centres.put(offer, phrases.sketch().mean(axis=0))
                     yield Lesson(offer, phrases, rough_machine(phrases, len(phrases)))
@@ -84,7 +86,7 @@ class Learner:
         self._centres.drop(offer)
         self._stale.pop(offer, None)
         self._neighbours.pop(offer, None)
-        del self._sets[offer]
+        del self._sets[offer], self._offered_by[offer]
 
     def _mark_stale(self, touched: set[Offer]) -> None:
         before, self._background = self._background, Background.of(self._sets, self._everyday)
@@ -108,9 +110,9 @@ class Learner:
     def _may_meet(self, one: Offer, other: Offer) -> bool:
         # Offers that no turn can ever choose between have nothing to learn from each other: other versions of the same
         # agent, and agents of other tenants and channels, often with the very same phrases.
+        mine, theirs = self._offered_by[one], self._offered_by[other]
         if one.agent == other.agent:
-            return one.key == other.key and one != other
-        mine, theirs = self._cards[one.key], self._cards[other.key]
+            return mine is theirs and one != other
         return _overlap(mine.tenants, theirs.tenants) and _overlap(mine.channels, theirs.channels)
 
     def _machine(self, offer: Offer) -> Machine:
@@ -134,10 +136,10 @@ class Learner:
         costs[len(near_set) :] *= self._background.weights[far]
         costs[: len(own)][[each == every.phrases[0] for each in own.phrases]] = _DESCRIPTION_COST
         rows = near_set.sketch()
-        across = rows @ self._background.rows[far].T
-        kernel = np.block([[rows @ rows.T, across], [across.T, self._background.kernel[np.ix_(far, far)]]])
-        first = np.arange(len(sides)) < len(near_set)
-        shares = support(kernel, sides.astype(np.float32), costs.astype(np.float32), first)
+        across = near_set.products(self._background.columns)[:, far]
+        among = self._background.kernel.take(far, axis=0).take(far, axis=1)
+        kernel = np.block([[rows @ rows.T, across], [across.T, among]])
+        shares = support(kernel, sides.astype(np.float32), costs.astype(np.float32))
         return self._weights(near_set, far, shares)
 
     def _hardest(self, own: PhraseSet, neighbours: tuple[Offer, ...]) -> PhraseSet | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -101,6 +102,18 @@ class PhraseSet:
             dtype=np.float32,
             casting="unsafe",
         )
+
+    def products(self, columns: Floats) -> Floats:
+        """The products with other phrases, whose sketches are the columns: a phrase has few features, so this is quick."""
+        place, sign = _folded(self.ids)
+        weights = (sign * self.weights).astype(np.float32)
+        meant = np.concatenate([_GRAIN * self.vectors.astype(np.float32), np.ones((len(self), 1), np.float32)], axis=1)
+        found: Floats = meant @ columns[_SKETCH:]
+        room = np.empty((int(self.lengths.max(initial=0)), columns.shape[1]), dtype=np.float32)
+        for row, (start, end) in zip(found, pairwise((*self.starts.tolist(), len(self.ids))), strict=True):
+            rows = columns.take(place[start:end], axis=0, out=room[: end - start], mode="clip")  # "clip": unbuffered
+            row += weights[start:end] @ rows
+        return found
 
 
 def _coarse(vector: Floats) -> npt.NDArray[np.int8]:

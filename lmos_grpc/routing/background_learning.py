@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lmos_grpc.routing.classifier import Offer, Score
     from lmos_grpc.routing.lesson import Lesson
     from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
+    from lmos_grpc.routing.own_curve import Curve
 
 _GLANCE_SECONDS = 0.005
 _STEP_SECONDS = 0.1
@@ -73,9 +74,9 @@ class BackgroundLearning:
         changed, self._changed = self._changed, {}
         return changed
 
-    def _step(self, changed: Mapping[AgentKey, AgentCard | None]) -> list[Lesson]:
+    def _step(self, changed: Mapping[AgentKey, AgentCard | None]) -> list[Lesson | Curve]:
         learner = self._classifier.learner
-        lessons: list[Lesson] = []
+        lessons: list[Lesson | Curve] = []
         if changed:
             self._reading = chain(self._reading, learner.change(changed))
         end = time.perf_counter() + _STEP_SECONDS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +14,18 @@ from lmos_grpc.routing.classifier import Offer
 from lmos_grpc.routing.everyday import EVERYDAY
 from lmos_grpc.routing.lesson import Lesson, Machine, rough_machine
 from lmos_grpc.routing.machine import support
+from lmos_grpc.routing.own_curve import own_curve
 from lmos_grpc.routing.phrase_set import PhraseSet, phrases_of
+from lmos_grpc.routing.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    import numpy.typing as npt
+
     from lmos_grpc.domain.card import AgentCard, AgentKey
+    from lmos_grpc.routing.own_curve import Curve
+    from lmos_grpc.routing.rehearsal import Rehearsed
     from lmos_grpc.routing.text_features import Floats, Ids
 
 _MOST_OWN = 300
@@ -27,6 +33,8 @@ _MOST_HARD = 200
 _NEIGHBOURS = 20
 _COST = 0.5
 _DESCRIPTION_COST = 0.15  # nobody says what a description says
+
+_REHEARSED_AT_ONCE = 20
 
 _NEW, _NEAR, _FAR = range(3)  # how urgently a machine has to be made again
 
@@ -38,17 +46,21 @@ class Learner:
     what it costs does not grow with the mesh. Not thread-safe: one thread owns it.
     """
 
-    def __init__(self, embed: Callable[[str], Floats]) -> None:
+    def __init__(self, embed: Callable[[str], Floats], shipped: Curve) -> None:
         self._embed = embed
+        self._shipped = self._curve = shipped
+        self._rehearsal: Iterator[Rehearsed] = iter(())
+        self._rehearsed: list[Rehearsed] | None = None
         self._cards: dict[AgentKey, AgentCard] = {}
         self._sets: dict[Offer, PhraseSet] = {}
         self._offered_by: dict[Offer, AgentCard] = {}
-        self._everyday = PhraseSet.of(EVERYDAY, embed)
+        self._everyday = PhraseSet.of(tuple(chain.from_iterable(EVERYDAY.values())), embed)
         self._background = Background.of({}, self._everyday)
         self._centres = Centres(len(self._background.columns))
         self._stale: dict[Offer, int] = {}
         self._queue: list[tuple[int, Offer]] = []
         self._neighbours: dict[Offer, tuple[Offer, ...]] = {}
+        self._unseen: dict[Offer, npt.NDArray[np.float16]] = {}
 
     def change(self, changed: Mapping[AgentKey, AgentCard | None]) -> Iterator[Lesson]:
         """Takes in cards and yields a first, rough machine for each new offer, and which offers are gone."""
@@ -68,14 +80,26 @@ class Learner:
                     yield Lesson(offer, phrases, rough_machine(phrases, len(phrases)))
         self._mark_stale(touched)
 
-    def learn(self) -> Lesson | None:
-        """Makes the machine anew that needs it most; None where all are as they should be."""
+    def learn(self) -> Lesson | Curve | None:
+        """Makes the machine anew that needs it most, then the curve; None where all is as it should be."""
         while self._queue:
             level, offer = heappop(self._queue)
             if self._stale.get(offer) == level:
                 del self._stale[offer]
                 return Lesson(offer, self._sets[offer], self._machine(offer))
-        return None
+        return None if self._rehearsed is None else self._rehearse(self._rehearsed)
+
+    def _rehearse(self, rehearsed: list[Rehearsed]) -> Curve:
+        """One step of the rehearsal; the curve is that of before until all is rehearsed."""
+        if not rehearsed:
+            self._rehearsal = rehearse(self._sets, self._background, self._unseen, self._shipped.calibration)
+        some = list(islice(self._rehearsal, _REHEARSED_AT_ONCE))
+        rehearsed += some
+        if len(some) < _REHEARSED_AT_ONCE:
+            taught = sum(map(len, self._sets.values()))
+            self._curve = own_curve(self._shipped.calibration, rehearsed, taught)
+            self._rehearsed, self._rehearsal = None, iter(())
+        return self._curve
 
     @property
     def urgent(self) -> bool:
@@ -86,9 +110,11 @@ class Learner:
         self._centres.drop(offer)
         self._stale.pop(offer, None)
         self._neighbours.pop(offer, None)
+        self._unseen.pop(offer, None)
         del self._sets[offer], self._offered_by[offer]
 
     def _mark_stale(self, touched: set[Offer]) -> None:
+        self._rehearsed = []
         before, self._background = self._background, Background.of(self._sets, self._everyday)
         present = touched & self._sets.keys()
         for offer in present:
@@ -139,7 +165,8 @@ class Learner:
         across = near_set.products(self._background.columns)[:, far]
         among = self._background.kernel.take(far, axis=0).take(far, axis=1)
         kernel = np.block([[rows @ rows.T, across], [across.T, among]])
-        shares = support(kernel, sides.astype(np.float32), costs.astype(np.float32))
+        shares, unseen = support(kernel, sides.astype(np.float32), costs.astype(np.float32))
+        self._unseen[offer] = self._background.said(near_set, far, unseen)
         return self._weights(near_set, far, shares)
 
     def _hardest(self, own: PhraseSet, neighbours: tuple[Offer, ...]) -> PhraseSet | None:

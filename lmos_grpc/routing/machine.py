@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,11 +19,19 @@ _MOST_OTHERS = 300
 _TOLERANCE = 1e-3
 
 
-def support(kernel: Floats, sides: Floats, costs: Floats) -> Floats:
-    """The share of each phrase in the weights of the machine, with squared hinge loss; no chance is involved.
+class Support(NamedTuple):
+    """The share of each phrase in the weights of a machine, and what the machine would say had it never seen it."""
+
+    shares: Floats
+    unseen: Floats
+
+
+def support(kernel: Floats, sides: Floats, costs: Floats) -> Support:
+    """Trains a machine with squared hinge loss; no chance is involved.
 
     The phrases within the margin are found in rounds (Keerthi and DeCoste, JMLR 2005, call it a finite Newton method).
-    Early rounds hold many phrases and are nearly solved, which is much faster; the last one is solved exactly.
+    Early rounds hold many phrases and are nearly solved, which is much faster; the last one is solved exactly. What a
+    machine says of a phrase that was left out follows from it without training again (Cawley and Talbot, JMLR 2007).
 
     Args:
         kernel: the products of the phrases with each other (n by n).
@@ -44,13 +52,15 @@ def support(kernel: Floats, sides: Floats, costs: Floats) -> Floats:
         moved = np.count_nonzero(inside != active)
         if exact and not moved:
             break
-        exact = exact or moved <= _FEW * len(at)
+        exact = exact or bool(moved <= _FEW * len(at))
         active = inside
-    return shares
+    unseen = kernel @ shares
+    unseen[at] = sides[at] - found / np.linalg.inv(within).diagonal()
+    return Support(shares, unseen)
 
 
 def _likely(kernel: Floats, sides: Floats) -> npt.NDArray[np.bool_]:
-    """Where to begin: the phrases of the capability, and the most like of the others. The end is the same from anywhere."""
+    """Where to begin: its own phrases and those most like them. The end is the same from anywhere."""
     own = sides > 0
     others = np.flatnonzero(~own)
     likeness = kernel[own].mean(axis=0)[others]

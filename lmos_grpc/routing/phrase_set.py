@@ -85,6 +85,13 @@ class PhraseSet:
         meant: Floats = self.vectors.astype(np.float32) @ (_GRAIN * direction)
         return shared + meant
 
+    def dense(self, row: int) -> tuple[Floats, Floats]:
+        """One phrase by all its features, and its vector."""
+        end = self.starts[row] + self.lengths[row]
+        features_of = np.zeros(FEATURES, dtype=np.float32)
+        features_of[self.ids[self.starts[row] : end]] = self.weights[self.starts[row] : end]
+        return features_of, _GRAIN * self.vectors[row].astype(np.float32)
+
     def mixture(self, shares: Floats) -> tuple[Floats, Floats]:
         """All phrases together, each by its share: by feature, and as a vector."""
         profile = np.bincount(self.ids, np.repeat(shares, self.lengths) * self.weights, FEATURES)
@@ -104,15 +111,15 @@ class PhraseSet:
         )
 
     def products(self, columns: Floats) -> Floats:
-        """The products with other phrases, whose sketches are the columns: a phrase has few features, so this is quick."""
+        """The products with phrases whose sketches are the columns; quick, for a phrase has few features."""
         place, sign = _folded(self.ids)
         weights = (sign * self.weights).astype(np.float32)
         meant = np.concatenate([_GRAIN * self.vectors.astype(np.float32), np.ones((len(self), 1), np.float32)], axis=1)
         found: Floats = meant @ columns[_SKETCH:]
         room = np.empty((int(self.lengths.max(initial=0)), columns.shape[1]), dtype=np.float32)
-        for row, (start, end) in zip(found, pairwise((*self.starts.tolist(), len(self.ids))), strict=True):
+        for row, (start, end) in enumerate(pairwise((*self.starts.tolist(), len(self.ids)))):
             rows = columns.take(place[start:end], axis=0, out=room[: end - start], mode="clip")  # "clip": unbuffered
-            row += weights[start:end] @ rows
+            found[row] += weights[start:end] @ rows
         return found
 
 

@@ -118,7 +118,7 @@ def _curve(classifier: Classifier) -> str:
     if not isinstance(classifier, LexicalEmbeddingClassifier):
         return "-"
     curve = classifier.curve
-    found = f", {curve.found / curve.phrases:.3f} of {curve.phrases} left-out phrases found" if curve.phrases else ""
+    found = f", {curve.found / curve.left_out:.3f} of {curve.left_out} left-out phrases found" if curve.left_out else ""
     return f"{curve.shift:+.2f}{found}"
 
 

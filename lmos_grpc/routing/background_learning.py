@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from threadpoolctl import threadpool_limits
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from lmos_grpc.domain.card import AgentCard, AgentKey
     from lmos_grpc.routing.classifier import Offer, Score
@@ -26,8 +28,9 @@ _REST_SECONDS = 0.3  # after a step that nobody waits for, so that it takes a qu
 class BackgroundLearning:
     """A classifier whose `sync` returns at once; what is new is ranked roughly at first."""
 
-    def __init__(self, classifier: LexicalEmbeddingClassifier) -> None:
+    def __init__(self, classifier: LexicalEmbeddingClassifier, told: Callable[[str, Curve], None] | None) -> None:
         self._classifier = classifier
+        self._told = told
         self._changed: dict[AgentKey, AgentCard | None] = {}
         self._reading: Iterator[Lesson] = iter(())
         self._hurry = True
@@ -69,6 +72,8 @@ class BackgroundLearning:
                         await self._rest()
                 if not self._changed:
                     self._settled.set()
+                    if self._told:
+                        self._told(self.name, self._classifier.curve)
 
     def _taken(self) -> dict[AgentKey, AgentCard | None]:
         changed, self._changed = self._changed, {}
@@ -98,12 +103,19 @@ class BackgroundLearning:
 
 
 @asynccontextmanager
-async def learning_in_background(classifier: LexicalEmbeddingClassifier) -> AsyncIterator[BackgroundLearning]:
-    """The classifier, which learns as long as the context is open."""
-    learning = BackgroundLearning(classifier)
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(learning.run(), name="learning")
-        try:
-            yield learning
-        finally:
-            task.cancel()
+async def learning_in_background(
+    classifier: LexicalEmbeddingClassifier, told: Callable[[str, Curve], None] | None = None
+) -> AsyncIterator[BackgroundLearning]:
+    """The classifier, which learns as long as the context is open, and tells its name and curve once all is learnt.
+
+    Meanwhile the process does its linear algebra on one thread: a second one would mostly wait for the first, which
+    costs ten times the processor on a machine that has other work, and decisions their time.
+    """
+    learning = BackgroundLearning(classifier, told)
+    with threadpool_limits(limits=1, user_api="blas"):
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(learning.run(), name="learning")
+            try:
+                yield learning
+            finally:
+                task.cancel()

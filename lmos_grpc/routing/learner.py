@@ -11,6 +11,7 @@ import numpy as np
 from lmos_grpc.routing.background import Background
 from lmos_grpc.routing.centres import Centres
 from lmos_grpc.routing.classifier import Offer
+from lmos_grpc.routing.encounter import may_meet
 from lmos_grpc.routing.everyday import EVERYDAY
 from lmos_grpc.routing.lesson import Lesson, Machine, rough_machine
 from lmos_grpc.routing.machine import support
@@ -56,6 +57,7 @@ class Learner:
         self._offered_by: dict[Offer, AgentCard] = {}
         self._everyday = PhraseSet.of(tuple(chain.from_iterable(EVERYDAY.values())), embed)
         self._background = Background.of({}, self._everyday)
+        self._sampled: list[tuple[AgentCard, Ids]] = []
         self._centres = Centres(len(self._background.columns))
         self._stale: dict[Offer, int] = {}
         self._queue: list[tuple[int, Offer]] = []
@@ -116,6 +118,11 @@ class Learner:
     def _mark_stale(self, touched: set[Offer]) -> None:
         self._rehearsed = []
         before, self._background = self._background, Background.of(self._sets, self._everyday)
+        rows: dict[AgentKey, list[int]] = {}
+        for row, (_, origin) in enumerate(self._background.origins):
+            if origin is not None:
+                rows.setdefault(origin.key, []).append(row)
+        self._sampled = [(self._cards[key], np.array(some)) for key, some in rows.items()]
         present = touched & self._sets.keys()
         for offer in present:
             self._mark(offer, _NEW)
@@ -133,29 +140,22 @@ class Learner:
             self._stale[offer] = level
             heappush(self._queue, (level, offer))
 
-    def _may_meet(self, one: Offer, other: Offer) -> bool:
-        # Offers that no turn can ever choose between have nothing to learn from each other: other versions of the same
-        # agent, and agents of other tenants and channels, often with the very same phrases.
-        mine, theirs = self._offered_by[one], self._offered_by[other]
-        if one.agent == other.agent:
-            return mine is theirs and one != other
-        return _overlap(mine.tenants, theirs.tenants) and _overlap(mine.channels, theirs.channels)
+    def _met(self, offer: Offer) -> npt.NDArray[np.bool_]:
+        """Which phrases of the sample the offer may meet."""
+        met = np.ones(len(self._background.origins), dtype=np.bool_)
+        for card, rows in self._sampled:
+            met[rows] = may_meet(self._offered_by[offer], card)
+        return met
 
     def _machine(self, offer: Offer) -> Machine:
         every = self._sets[offer]
         own = every.pick(np.sort(np.argsort(every.ranks, kind="stable")[:_MOST_OWN]))
-        near = islice((each for each in self._centres.nearest(offer) if self._may_meet(offer, each)), _NEIGHBOURS)
-        neighbours = self._neighbours[offer] = tuple(near)
+        card = self._offered_by[offer]
+        near = (each for each in self._centres.nearest(offer) if may_meet(card, self._offered_by[each]))
+        neighbours = self._neighbours[offer] = tuple(islice(near, _NEIGHBOURS))
         hard = self._hardest(every, neighbours)
         known = {*every.phrases, *(hard.phrases if hard else ())}
-        far = np.array(
-            [
-                at
-                for at, (phrase, origin) in enumerate(self._background.origins)
-                if phrase not in known and (origin is None or self._may_meet(offer, origin))
-            ],
-            dtype=np.int64,
-        )
+        far = np.flatnonzero(self._met(offer) & [phrase not in known for phrase, _ in self._background.origins])
         near_set = PhraseSet.joined([own, hard]) if hard else own
         sides = np.concatenate([np.ones(len(own)), np.full(len(near_set) - len(own) + len(far), -1.0)])
         costs = np.full(len(sides), _COST)
@@ -180,7 +180,3 @@ class Learner:
         profile, direction = near.mixture(shares[: len(near)])
         profile_far, direction_far = self._background.phrases.pick(far).mixture(shares[len(near) :])
         return Machine(profile + profile_far, direction + direction_far, float(shares.sum()))
-
-
-def _overlap(one: frozenset[str], other: frozenset[str]) -> bool:
-    return not one or not other or not one.isdisjoint(other)

@@ -31,13 +31,13 @@ class Curve:
     Attributes:
         calibration: the curve in force.
         shift: how much stricter than the shipped one it is, in log odds: zero or less.
-        phrases: how many example phrases of the mesh were left out, each in its turn.
+        left_out: how many example phrases of the mesh were left out, each in its turn.
         found: how many of them went to their agent all the same.
     """
 
     calibration: Calibration = field(default_factory=Calibration)
     shift: float = 0.0
-    phrases: int = 0
+    left_out: int = 0
     found: int = 0
 
 

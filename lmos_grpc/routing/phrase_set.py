@@ -69,7 +69,10 @@ class PhraseSet:
     @property
     def lengths(self) -> Ids:
         """How many features each phrase has."""
-        return np.diff(self.starts, append=len(self.ids))
+        found = np.empty_like(self.starts)
+        np.subtract(self.starts[1:], self.starts[:-1], out=found[:-1])
+        found[-1:] = len(self.ids) - self.starts[-1:]
+        return found.astype(np.int64)
 
     def pick(self, rows: Ids) -> PhraseSet:
         """Some of the phrases."""

@@ -51,7 +51,7 @@ def own_curve(shipped: Calibration, rehearsed: Sequence[Rehearsed], taught: int)
     if len(right) >= _ENOUGH:
         shift = max(shift, min(-float(np.quantile(right, _LOST)), 0.0))
     shift = round(shift * min(max((taught - _FEW) / (_MANY - _FEW), 0.0), 1.0), 2)
-    return Curve(replace(shipped, offset=shipped.offset + shift), shift, len(own), len(right))
+    return Curve(replace(shipped, offset=round(shipped.offset + shift, 4)), shift, len(own), len(right))
 
 
 def _quantile(logits: dict[str, float], phrases: Sequence[str]) -> float:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from threadpoolctl import threadpool_limits
+from lmos_grpc.routing.one_thread import on_one_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -108,11 +108,10 @@ async def learning_in_background(
 ) -> AsyncIterator[BackgroundLearning]:
     """The classifier, which learns as long as the context is open, and tells its name and curve once all is learnt.
 
-    Meanwhile the process does its linear algebra on one thread: a second one would mostly wait for the first, which
-    costs ten times the processor on a machine that has other work, and decisions their time.
+    Meanwhile the process does its linear algebra on one thread.
     """
     learning = BackgroundLearning(classifier, told)
-    with threadpool_limits(limits=1, user_api="blas"):
+    with on_one_thread():
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(learning.run(), name="learning")
             try:

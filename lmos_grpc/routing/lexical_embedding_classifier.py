@@ -10,6 +10,7 @@ from lmos_grpc.routing.calibration import Calibration, Evidence, rivals
 from lmos_grpc.routing.classifier import Offer, Score
 from lmos_grpc.routing.learner import Learner
 from lmos_grpc.routing.lesson import glance
+from lmos_grpc.routing.one_thread import on_one_thread
 from lmos_grpc.routing.own_curve import Curve
 from lmos_grpc.routing.text_features import FEATURES, LONGEST_TEXT, features
 from lmos_grpc.routing.weight_table import WeightTable
@@ -56,10 +57,11 @@ class LexicalEmbeddingClassifier:
 
     def sync(self, changed: Mapping[AgentKey, AgentCard | None]) -> None:
         """Takes in cards and learns all that follows from them."""
-        for lesson in self.learner.change(changed):
-            self.take(lesson)
-        while (learnt := self.learner.learn()) is not None:
-            self.take(learnt)
+        with on_one_thread():
+            for lesson in self.learner.change(changed):
+                self.take(lesson)
+            while (learnt := self.learner.learn()) is not None:
+                self.take(learnt)
 
     def glance(self, changed: Mapping[AgentKey, AgentCard | None], until: float) -> None:
         """Makes cards that it does not know rankable in a hurry, until `take` brings more, and forgets who is gone."""

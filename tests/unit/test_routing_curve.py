@@ -13,6 +13,7 @@ from lmos_grpc.routing import Curve, LexicalEmbeddingClassifier, Offer, learning
 from lmos_grpc.routing.calibration import Calibration
 from lmos_grpc.routing.everyday import EVERYDAY
 from lmos_grpc.routing.machine import support
+from lmos_grpc.routing.one_thread import on_one_thread
 from lmos_grpc.routing.own_curve import own_curve
 from lmos_grpc.routing.rehearsal import Rehearsed
 from tests.fakes.telecom_desk import BILLING, CARDS, catalogue
@@ -48,9 +49,10 @@ def test_what_a_machine_says_of_a_phrase_left_out_is_what_one_says_that_never_sa
     kernel, sides, costs = system(120)
     shares, unseen = support(kernel, sides, costs)
     never_saw = np.empty_like(unseen)
-    for at in range(120):
-        rest = np.delete(np.arange(120), at)
-        never_saw[at] = kernel[at, rest] @ support(kernel[np.ix_(rest, rest)], sides[rest], costs[rest]).shares
+    with on_one_thread():
+        for at in range(120):
+            rest = np.delete(np.arange(120), at)
+            never_saw[at] = kernel[at, rest] @ support(kernel[np.ix_(rest, rest)], sides[rest], costs[rest]).shares
     assert np.abs(unseen - never_saw).mean() < 0.1 * np.abs(kernel @ shares - never_saw).mean()
 
 
@@ -69,7 +71,7 @@ CLEAR = [5.0] * 100
 @pytest.mark.parametrize("spoken", ["en", "de"])
 def test_the_curve_is_stricter_where_strangers_come_near_in_the_language_of_the_mesh(spoken: str) -> None:
     curve = own_curve(SHIPPED, rehearsed(FAR | {spoken: 0.7}, CLEAR), taught=200)
-    assert curve == Curve(Calibration(offset=pytest.approx(SHIPPED.offset - 1.2)), -1.2, left_out=100, found=100)
+    assert curve == Curve(Calibration(offset=-1.8), -1.2, left_out=100, found=100)
 
 
 def test_the_curve_is_never_more_lenient_than_the_shipped_one() -> None:

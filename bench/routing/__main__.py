@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.bar_chart import Bar, BarChart, BarGroup
 from bench.figure import Figure
@@ -21,11 +21,12 @@ from bench.routing.published import PUBLISHED
 from bench.routing.scoring import score
 from bench.routing.two_intents import split_shares, splits_table
 from bench.table import Table
-from lmos_grpc.routing import LexicalEmbeddingClassifier, SecondLook, sentence_classifier
+from lmos_grpc.routing import LexicalEmbeddingClassifier, RoutingSettings, SecondLook, sentence_classifier
 
 if TYPE_CHECKING:
     from bench.progress import PartProgress
     from bench.routing.catalogue import Catalogue
+    from bench.routing.scoring import Scored
     from lmos_grpc.routing import Classifier
 
 _ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ _EXAMPLES = (0, 1, 5, 10, 100)
 _SIZES = ((10, 100), (100, 100), (1_000, 100), (10_000, 10))
 _RECALL = 0.6
 _PRECISION = 0.99
+_ACCEPT = RoutingSettings().accept
 
 
 def _arguments() -> argparse.Namespace:
@@ -55,11 +57,16 @@ def _classifiers(*, sentence: bool) -> dict[str, Classifier]:
     }
 
 
-def _quality(
-    catalogue: Catalogue, examples: list[int], progress: PartProgress, *, sentence: bool
-) -> tuple[Table, BarChart, dict[str, float | None]]:
+class _Quality(NamedTuple):
+    table: Table
+    at_default: list[tuple[str, ...]]
+    chart: BarChart
+    keys: dict[str, float | None]
+
+
+def _quality(catalogue: Catalogue, examples: list[int], progress: PartProgress, *, sentence: bool) -> _Quality:
     head = ("examples", "classifier", "capability", "agent", "threshold", "capability there", "out of scope declined")
-    rows, bars, keys = [], [], dict[str, float | None]()
+    rows, bars, keys, at_default = [], [], dict[str, float | None](), []
     for count in examples:
         cards = catalogue.cards(count)
         for name, classifier in _classifiers(sentence=sentence).items():
@@ -84,6 +91,7 @@ def _quality(
             accuracy = scored.accuracy(at) if recall else scored.accuracy(capability=False)
             bars.append(BarGroup(f"{count} examples", (Bar(name, Figure(accuracy, accuracy, accuracy)),)))
             keys[f"{catalogue.name}.{count}.{name}"] = round(accuracy, 4)
+            at_default.append((catalogue.name, str(count), name, *_at_default(scored), _curve(classifier)))
             progress.done(f"{catalogue.name}, {count} examples, {name}")
     short = "".join(each if each.isalnum() else "-" for each in catalogue.name.lower()).replace("--", "-")
     title = (
@@ -91,7 +99,41 @@ def _quality(
         if catalogue.agent_of(None) is None
         else catalogue.name
     )
-    return Table(catalogue.name, head, tuple(rows)), BarChart(f"routing-{short}", title, tuple(bars)), keys
+    chart = BarChart(f"routing-{short}", title, tuple(bars))
+    return _Quality(Table(catalogue.name, head, tuple(rows)), at_default, chart, keys)
+
+
+def _at_default(scored: Scored) -> tuple[str, ...]:
+    declined, at_once = scored.out_of_scope_recall(_ACCEPT), scored.at_once(_ACCEPT)
+    share = len(at_once.found) / sum(each.in_scope for each in scored.found)
+    return (
+        f"{scored.accuracy(_ACCEPT):.3f}",
+        "-" if declined is None else f"{declined:.2f}",
+        f"{share:.3f}",
+        f"{at_once.precision(_ACCEPT):.3f}",
+    )
+
+
+def _curve(classifier: Classifier) -> str:
+    if not isinstance(classifier, LexicalEmbeddingClassifier):
+        return "-"
+    curve = classifier.curve
+    found = f", {curve.found / curve.left_out:.3f} of {curve.left_out} left-out phrases found" if curve.left_out else ""
+    return f"{curve.shift:+.2f}{found}"
+
+
+def _table_at_default(rows: list[tuple[str, ...]]) -> Table:
+    head = (
+        "data",
+        "examples",
+        "classifier",
+        "capability there",
+        "out of scope declined",
+        "taken without asking back",
+        "agent right of these",
+        "the mesh's own curve",
+    )
+    return Table(f"At the default threshold ({_ACCEPT})", head, tuple(rows))
 
 
 def _splits(catalogue: Catalogue, progress: PartProgress, *, sentence: bool) -> Table:
@@ -145,9 +187,15 @@ def main() -> int:
         "How often the right capability and the right agent come first on the validation splits, from how many "
         f"examples each. The threshold is the lowest at which {_RECALL:.0%} of what is out of scope is declined "
         f"(CLINC150), or {_PRECISION:.0%} of what is taken is right (LMOS).",
-        (*(table for table, _, _ in quality), splits, growth, PUBLISHED),
-        tuple(chart for _, chart, _ in quality),
-        {key: value for _, _, keys in quality for key, value in keys.items()},
+        (
+            *(each.table for each in quality),
+            _table_at_default([row for each in quality for row in each.at_default]),
+            splits,
+            growth,
+            PUBLISHED,
+        ),
+        tuple(each.chart for each in quality),
+        {key: value for each in quality for key, value in each.keys.items()},
         ("Test splits were not looked at; what is published is for test splits, which is not quite the same.",),
     )
     # Where the data and the report lie is nobody else's business.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmos_grpc.routing import Offer
+from lmos_grpc.routing.ranking import Ranking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best offer for a phrase: whether agent and capability are right, the score, and whether it is in scope."""
+    """The best offer for a phrase: whether agent and capability are right, the score, and whether it is in scope.
+
+    `close`: whether another agent is so near at the default threshold that the caller would be asked.
+    """
 
     agent: bool
     capability: bool
     value: float
     in_scope: bool
+    close: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,10 @@ class Scored:
         taken = [each for each in self.found if each.in_scope and each.value >= threshold]
         return sum(each.agent for each in taken) / len(taken) if taken else 1.0
 
+    def at_once(self, threshold: float) -> Scored:
+        """What is in scope, taken, and not asked back."""
+        return Scored([each for each in self.found if each.in_scope and each.value >= threshold and not each.close])
+
     def threshold_for_recall(self, recall: float) -> float:
         """The lowest threshold that declines so much of what is out of scope."""
         return next((at / 100 for at in range(101) if (self.out_of_scope_recall(at / 100) or 0) >= recall), 1.0)
@@ -66,7 +75,9 @@ def score(classifier: Classifier, cards: Sequence[AgentCard], catalogue: Catalog
     offers = frozenset(offer for card in cards for offer in Offer.of(card))
     found = []
     for each in catalogue.judged:
-        best = classifier.rank(each.text, "", offers)[0]
+        ranking = Ranking(classifier.rank(each.text, "", offers))
+        best, close = ranking.scores[0], len(ranking.rivals) > 1
         agent = catalogue.agent_of(each.capability) == best.offer.agent
-        found.append(Found(agent, best.offer.capability == each.capability, best.value, each.capability is not None))
+        capability = best.offer.capability == each.capability
+        found.append(Found(agent, capability, best.value, each.capability is not None, close))
     return Scored(found)

@@ -5,6 +5,7 @@ from lmos_grpc.routing.classifier import Classifier, Offer, Score
 from lmos_grpc.routing.decide import Router
 from lmos_grpc.routing.lane import LaneChoice
 from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
+from lmos_grpc.routing.own_curve import Curve
 from lmos_grpc.routing.second_look import SecondLook
 from lmos_grpc.routing.second_opinion import Consultant, SecondOpinion
 from lmos_grpc.routing.sentence_classifier import sentence_classifier
@@ -15,6 +16,7 @@ __all__ = [
     "Classifier",
     "ClassifierKind",
     "Consultant",
+    "Curve",
     "ExpressLane",
     "LaneChoice",
     "LexicalEmbeddingClassifier",

@@ -12,8 +12,10 @@ from lmos_grpc.routing.phrase_set import PhraseSet
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
+
     from lmos_grpc.routing.classifier import Offer
-    from lmos_grpc.routing.text_features import Floats
+    from lmos_grpc.routing.text_features import Floats, Ids
 
 _SIZE = 600
 _EVERYDAY_WEIGHT = 1.0
@@ -21,11 +23,11 @@ _EVERYDAY_WEIGHT = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Background:
-    """The phrases of the sample, each with its offer (None: it is an everyday one), and how much each counts."""
+    """The phrases of the sample, with their offers (None: an everyday one), sketches, and how much each counts."""
 
     phrases: PhraseSet
     origins: tuple[tuple[str, Offer | None], ...]
-    rows: Floats
+    columns: Floats
     kernel: Floats
     weights: Floats
 
@@ -40,12 +42,20 @@ class Background:
         total = sum(map(len, sets.values()))
         weights = np.full(len(phrases), _stepped(total / max(len(chosen), 1)), dtype=np.float32)
         weights[: len(everyday)] = _EVERYDAY_WEIGHT
-        return cls(phrases, (*((each, None) for each in everyday.phrases), *origins), rows, rows @ rows.T, weights)
+        told = (*((each, None) for each in everyday.phrases), *origins)
+        return cls(phrases, told, np.ascontiguousarray(rows.T), rows @ rows.T, weights)
 
     @property
     def signature(self) -> tuple[object, ...]:
         """What machines that were made with it depend on."""
         return (*self.origins, float(self.weights[-1]))
+
+    def said(self, near: PhraseSet, far: Ids, unseen: Floats) -> npt.NDArray[np.float16]:
+        """What a machine that learnt from some says of each phrase of the sample; NaN of what it never meets."""
+        rows = {phrase: row for row, phrase in enumerate(near.phrases)}
+        at = np.array([rows.get(phrase, -1) for phrase, _ in self.origins], dtype=np.int64)
+        at[far] = len(near) + np.arange(len(far))
+        return np.where(at < 0, np.nan, unseen[at]).astype(np.float16)
 
 
 def _sample(sets: Mapping[Offer, PhraseSet]) -> list[tuple[Offer, int]]:

@@ -9,13 +9,16 @@ from contextlib import asynccontextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from lmos_grpc.routing.one_thread import on_one_thread
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from lmos_grpc.domain.card import AgentCard, AgentKey
     from lmos_grpc.routing.classifier import Offer, Score
     from lmos_grpc.routing.lesson import Lesson
     from lmos_grpc.routing.lexical_embedding_classifier import LexicalEmbeddingClassifier
+    from lmos_grpc.routing.own_curve import Curve
 
 _GLANCE_SECONDS = 0.005
 _STEP_SECONDS = 0.1
@@ -25,8 +28,9 @@ _REST_SECONDS = 0.3  # after a step that nobody waits for, so that it takes a qu
 class BackgroundLearning:
     """A classifier whose `sync` returns at once; what is new is ranked roughly at first."""
 
-    def __init__(self, classifier: LexicalEmbeddingClassifier) -> None:
+    def __init__(self, classifier: LexicalEmbeddingClassifier, told: Callable[[str, Curve], None] | None) -> None:
         self._classifier = classifier
+        self._told = told
         self._changed: dict[AgentKey, AgentCard | None] = {}
         self._reading: Iterator[Lesson] = iter(())
         self._hurry = True
@@ -68,14 +72,16 @@ class BackgroundLearning:
                         await self._rest()
                 if not self._changed:
                     self._settled.set()
+                    if self._told:
+                        self._told(self.name, self._classifier.curve)
 
     def _taken(self) -> dict[AgentKey, AgentCard | None]:
         changed, self._changed = self._changed, {}
         return changed
 
-    def _step(self, changed: Mapping[AgentKey, AgentCard | None]) -> list[Lesson]:
+    def _step(self, changed: Mapping[AgentKey, AgentCard | None]) -> list[Lesson | Curve]:
         learner = self._classifier.learner
-        lessons: list[Lesson] = []
+        lessons: list[Lesson | Curve] = []
         if changed:
             self._reading = chain(self._reading, learner.change(changed))
         end = time.perf_counter() + _STEP_SECONDS
@@ -97,12 +103,18 @@ class BackgroundLearning:
 
 
 @asynccontextmanager
-async def learning_in_background(classifier: LexicalEmbeddingClassifier) -> AsyncIterator[BackgroundLearning]:
-    """The classifier, which learns as long as the context is open."""
-    learning = BackgroundLearning(classifier)
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(learning.run(), name="learning")
-        try:
-            yield learning
-        finally:
-            task.cancel()
+async def learning_in_background(
+    classifier: LexicalEmbeddingClassifier, told: Callable[[str, Curve], None] | None = None
+) -> AsyncIterator[BackgroundLearning]:
+    """The classifier, which learns as long as the context is open, and tells its name and curve once all is learnt.
+
+    Meanwhile the process does its linear algebra on one thread.
+    """
+    learning = BackgroundLearning(classifier, told)
+    with on_one_thread():
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(learning.run(), name="learning")
+            try:
+                yield learning
+            finally:
+                task.cancel()

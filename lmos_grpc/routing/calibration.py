@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from lmos_grpc.routing.text_features import Floats, Ids
 
 NOTHING = -1.0  # what a machine says of what is not like its phrases at all
 _REACH = 0.3
@@ -17,6 +21,16 @@ _STRANGE = 0.4
 def reach(phrases: int) -> float:
     """How far above `NOTHING` a machine dares to go for what is like its phrases: the more it saw, the farther."""
     return _REACH + _REACH_PER_STEP * float(np.log1p(phrases))
+
+
+def rivals(said: Floats, agents: Ids) -> Floats:
+    """What the best of the other agents says, for each offer; agents are numbers, from zero."""
+    best = np.full(int(agents.max()) + 1, -np.inf, dtype=np.float32)
+    np.maximum.at(best, agents, said)
+    first = int(best.argmax())
+    second = np.delete(best, first).max(initial=-np.inf)
+    found: Floats = np.where(agents == first, second, best[first]).astype(np.float32)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +66,15 @@ class Calibration:
 
     def value(self, evidence: Evidence) -> float:
         """The chance, rounded so that it is the same on every machine."""
+        return round(float(1 / (1 + np.exp(-self.logit(evidence)))), 4)
+
+    def logit(self, evidence: Evidence) -> float:
+        """The chance as log odds."""
         taught, far = float(np.log1p(evidence.phrases)), reach(evidence.phrases)
-        logit = (
+        return (
             self.machine * (evidence.machine - NOTHING) / far
             + self.lead * (evidence.machine - max(evidence.rival, NOTHING + _STRANGE * far)) / far
             + self.likeness * evidence.likeness
             + self.taught * taught
             + self.offset
         )
-        return round(float(1 / (1 + np.exp(-logit))), 4)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-EVERYDAY = tuple(
-    """
+EVERYDAY = {
+    "en": tuple(
+        """
 what is the capital of portugal
 who painted the mona lisa
 how far away is the moon
@@ -113,6 +114,10 @@ how do bees make honey
 what is inflation
 my plants are dying
 give me a fun fact
+""".strip().splitlines()
+    ),
+    "de": tuple(
+        """
 wie wird das wetter morgen
 wer hat die glühbirne erfunden
 erzähl mir einen witz
@@ -144,4 +149,6 @@ wie viele planeten gibt es
 kannst du mir bei den hausaufgaben helfen
 wie wechsle ich einen reifen
 """.strip().splitlines()
-)
+    ),
+}
+"""By language; the language of a mesh is the one in which they come nearest to it."""

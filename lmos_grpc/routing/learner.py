@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,15 +11,22 @@ import numpy as np
 from lmos_grpc.routing.background import Background
 from lmos_grpc.routing.centres import Centres
 from lmos_grpc.routing.classifier import Offer
+from lmos_grpc.routing.encounter import may_meet
 from lmos_grpc.routing.everyday import EVERYDAY
 from lmos_grpc.routing.lesson import Lesson, Machine, rough_machine
 from lmos_grpc.routing.machine import support
+from lmos_grpc.routing.own_curve import own_curve
 from lmos_grpc.routing.phrase_set import PhraseSet, phrases_of
+from lmos_grpc.routing.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    import numpy.typing as npt
+
     from lmos_grpc.domain.card import AgentCard, AgentKey
+    from lmos_grpc.routing.own_curve import Curve
+    from lmos_grpc.routing.rehearsal import Rehearsed
     from lmos_grpc.routing.text_features import Floats, Ids
 
 _MOST_OWN = 300
@@ -27,6 +34,8 @@ _MOST_HARD = 200
 _NEIGHBOURS = 20
 _COST = 0.5
 _DESCRIPTION_COST = 0.15  # nobody says what a description says
+
+_REHEARSED_AT_ONCE = 20
 
 _NEW, _NEAR, _FAR = range(3)  # how urgently a machine has to be made again
 
@@ -38,16 +47,22 @@ class Learner:
     what it costs does not grow with the mesh. Not thread-safe: one thread owns it.
     """
 
-    def __init__(self, embed: Callable[[str], Floats]) -> None:
+    def __init__(self, embed: Callable[[str], Floats], shipped: Curve) -> None:
         self._embed = embed
+        self._shipped = self._curve = shipped
+        self._rehearsal: Iterator[Rehearsed] = iter(())
+        self._rehearsed: list[Rehearsed] | None = None
         self._cards: dict[AgentKey, AgentCard] = {}
         self._sets: dict[Offer, PhraseSet] = {}
-        self._everyday = PhraseSet.of(EVERYDAY, embed)
+        self._offered_by: dict[Offer, AgentCard] = {}
+        self._everyday = PhraseSet.of(tuple(chain.from_iterable(EVERYDAY.values())), embed)
         self._background = Background.of({}, self._everyday)
-        self._centres = Centres(self._background.rows.shape[1])
+        self._sampled: list[tuple[AgentCard, Ids]] = []
+        self._centres = Centres(len(self._background.columns))
         self._stale: dict[Offer, int] = {}
         self._queue: list[tuple[int, Offer]] = []
         self._neighbours: dict[Offer, tuple[Offer, ...]] = {}
+        self._unseen: dict[Offer, npt.NDArray[np.float16]] = {}
 
     def change(self, changed: Mapping[AgentKey, AgentCard | None]) -> Iterator[Lesson]:
         """Takes in cards and yields a first, rough machine for each new offer, and which offers are gone."""
@@ -61,19 +76,32 @@ class Learner:
                 self._cards[key] = card
                 for offer, capability in zip(Offer.of(card), card.capabilities, strict=True):
                     touched.add(offer)
+                    self._offered_by[offer] = card
                     phrases = self._sets[offer] = PhraseSet.of(phrases_of(card, capability), self._embed)
                     self._centres.put(offer, phrases.sketch().mean(axis=0))
                     yield Lesson(offer, phrases, rough_machine(phrases, len(phrases)))
         self._mark_stale(touched)
 
-    def learn(self) -> Lesson | None:
-        """Makes the machine anew that needs it most; None where all are as they should be."""
+    def learn(self) -> Lesson | Curve | None:
+        """Makes the machine anew that needs it most, then the curve; None where all is as it should be."""
         while self._queue:
             level, offer = heappop(self._queue)
             if self._stale.get(offer) == level:
                 del self._stale[offer]
                 return Lesson(offer, self._sets[offer], self._machine(offer))
-        return None
+        return None if self._rehearsed is None else self._rehearse(self._rehearsed)
+
+    def _rehearse(self, rehearsed: list[Rehearsed]) -> Curve:
+        """One step of the rehearsal; the curve is that of before until all is rehearsed."""
+        if not rehearsed:
+            self._rehearsal = rehearse(self._sets, self._background, self._unseen, self._shipped.calibration)
+        some = list(islice(self._rehearsal, _REHEARSED_AT_ONCE))
+        rehearsed += some
+        if len(some) < _REHEARSED_AT_ONCE:
+            taught = sum(map(len, self._sets.values()))
+            self._curve = own_curve(self._shipped.calibration, rehearsed, taught)
+            self._rehearsed, self._rehearsal = None, iter(())
+        return self._curve
 
     @property
     def urgent(self) -> bool:
@@ -84,10 +112,17 @@ class Learner:
         self._centres.drop(offer)
         self._stale.pop(offer, None)
         self._neighbours.pop(offer, None)
-        del self._sets[offer]
+        self._unseen.pop(offer, None)
+        del self._sets[offer], self._offered_by[offer]
 
     def _mark_stale(self, touched: set[Offer]) -> None:
+        self._rehearsed = []
         before, self._background = self._background, Background.of(self._sets, self._everyday)
+        rows: dict[AgentKey, list[int]] = {}
+        for row, (_, origin) in enumerate(self._background.origins):
+            if origin is not None:
+                rows.setdefault(origin.key, []).append(row)
+        self._sampled = [(self._cards[key], np.array(some)) for key, some in rows.items()]
         present = touched & self._sets.keys()
         for offer in present:
             self._mark(offer, _NEW)
@@ -105,39 +140,33 @@ class Learner:
             self._stale[offer] = level
             heappush(self._queue, (level, offer))
 
-    def _may_meet(self, one: Offer, other: Offer) -> bool:
-        # Offers that no turn can ever choose between have nothing to learn from each other: other versions of the same
-        # agent, and agents of other tenants and channels, often with the very same phrases.
-        if one.agent == other.agent:
-            return one.key == other.key and one != other
-        mine, theirs = self._cards[one.key], self._cards[other.key]
-        return _overlap(mine.tenants, theirs.tenants) and _overlap(mine.channels, theirs.channels)
+    def _met(self, offer: Offer) -> npt.NDArray[np.bool_]:
+        """Which phrases of the sample the offer may meet."""
+        met = np.ones(len(self._background.origins), dtype=np.bool_)
+        for card, rows in self._sampled:
+            met[rows] = may_meet(self._offered_by[offer], card)
+        return met
 
     def _machine(self, offer: Offer) -> Machine:
         every = self._sets[offer]
         own = every.pick(np.sort(np.argsort(every.ranks, kind="stable")[:_MOST_OWN]))
-        near = islice((each for each in self._centres.nearest(offer) if self._may_meet(offer, each)), _NEIGHBOURS)
-        neighbours = self._neighbours[offer] = tuple(near)
+        card = self._offered_by[offer]
+        near = (each for each in self._centres.nearest(offer) if may_meet(card, self._offered_by[each]))
+        neighbours = self._neighbours[offer] = tuple(islice(near, _NEIGHBOURS))
         hard = self._hardest(every, neighbours)
         known = {*every.phrases, *(hard.phrases if hard else ())}
-        far = np.array(
-            [
-                at
-                for at, (phrase, origin) in enumerate(self._background.origins)
-                if phrase not in known and (origin is None or self._may_meet(offer, origin))
-            ],
-            dtype=np.int64,
-        )
+        far = np.flatnonzero(self._met(offer) & [phrase not in known for phrase, _ in self._background.origins])
         near_set = PhraseSet.joined([own, hard]) if hard else own
         sides = np.concatenate([np.ones(len(own)), np.full(len(near_set) - len(own) + len(far), -1.0)])
         costs = np.full(len(sides), _COST)
         costs[len(near_set) :] *= self._background.weights[far]
         costs[: len(own)][[each == every.phrases[0] for each in own.phrases]] = _DESCRIPTION_COST
         rows = near_set.sketch()
-        across = rows @ self._background.rows[far].T
-        kernel = np.block([[rows @ rows.T, across], [across.T, self._background.kernel[np.ix_(far, far)]]])
-        first = np.arange(len(sides)) < len(near_set)
-        shares = support(kernel, sides.astype(np.float32), costs.astype(np.float32), first)
+        across = near_set.products(self._background.columns)[:, far]
+        among = self._background.kernel.take(far, axis=0).take(far, axis=1)
+        kernel = np.block([[rows @ rows.T, across], [across.T, among]])
+        shares, unseen = support(kernel, sides.astype(np.float32), costs.astype(np.float32))
+        self._unseen[offer] = self._background.said(near_set, far, unseen)
         return self._weights(near_set, far, shares)
 
     def _hardest(self, own: PhraseSet, neighbours: tuple[Offer, ...]) -> PhraseSet | None:
@@ -151,7 +180,3 @@ class Learner:
         profile, direction = near.mixture(shares[: len(near)])
         profile_far, direction_far = self._background.phrases.pick(far).mixture(shares[len(near) :])
         return Machine(profile + profile_far, direction + direction_far, float(shares.sum()))
-
-
-def _overlap(one: frozenset[str], other: frozenset[str]) -> bool:
-    return not one or not other or not one.isdisjoint(other)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lmos_grpc.routing.calibration import Calibration, Evidence
+from lmos_grpc.routing.calibration import Calibration, Evidence, rivals
 from lmos_grpc.routing.classifier import Offer, Score
 from lmos_grpc.routing.learner import Learner
 from lmos_grpc.routing.lesson import glance
+from lmos_grpc.routing.one_thread import on_one_thread
+from lmos_grpc.routing.own_curve import Curve
 from lmos_grpc.routing.text_features import FEATURES, LONGEST_TEXT, features
 from lmos_grpc.routing.weight_table import WeightTable
 from lmos_grpc.routing.word_vectors import load_word_vectors
@@ -48,17 +50,18 @@ class LexicalEmbeddingClassifier:
     ) -> None:
         self.name = name
         self._vectors = load()
-        self.learner = Learner(self._embed)
+        self.curve = Curve(calibration or Calibration())
+        self.learner = Learner(self._embed, self.curve)
         self._table = WeightTable(self._vectors.dimensions)
-        self._calibration = calibration or Calibration()
         self._selections: dict[frozenset[Offer], _Selection] = {}
 
     def sync(self, changed: Mapping[AgentKey, AgentCard | None]) -> None:
         """Takes in cards and learns all that follows from them."""
-        for lesson in self.learner.change(changed):
-            self.take(lesson)
-        while (learnt := self.learner.learn()) is not None:
-            self.take(learnt)
+        with on_one_thread():
+            for lesson in self.learner.change(changed):
+                self.take(lesson)
+            while (learnt := self.learner.learn()) is not None:
+                self.take(learnt)
 
     def glance(self, changed: Mapping[AgentKey, AgentCard | None], until: float) -> None:
         """Makes cards that it does not know rankable in a hurry, until `take` brings more, and forgets who is gone."""
@@ -70,9 +73,11 @@ class LexicalEmbeddingClassifier:
                 for lesson in glance(card, self._embed, until):
                     self.take(lesson)
 
-    def take(self, lesson: Lesson) -> None:
+    def take(self, lesson: Lesson | Curve) -> None:
         """Takes in what was learnt elsewhere; in force for the next text."""
-        if self._table.take(lesson):
+        if isinstance(lesson, Curve):
+            self.curve = lesson
+        elif self._table.take(lesson):
             self._selections.clear()
 
     def rank(self, text: str, locale: str, candidates: frozenset[Offer]) -> tuple[Score, ...]:  # noqa: ARG002 - the phrases bring their language
@@ -83,17 +88,17 @@ class LexicalEmbeddingClassifier:
         ids, weights = features(text)
         direction = self._embed(text)
         said = self._table.scores(ids, weights, direction)[columns].round(5)
-        rivals = _rivals(said, agents)
+        others = rivals(said, agents)
         dense = np.zeros(FEATURES, dtype=np.float32)
         dense[ids] = weights
         best = np.argsort(-said, kind="stable")[:_SHORTLIST]
-        scores = []
+        curve, scores = self.curve.calibration, []
         for place, at in enumerate(best):
             likeness, nearest = self._nearest(offers[at], dense, direction) if place < _COMPARED else (0.0, "")
             evidence = Evidence(
-                float(said[at]), float(rivals[at]), likeness, len(self._table.phrases(offers[at]).phrases) - 1
+                float(said[at]), float(others[at]), likeness, len(self._table.phrases(offers[at]).phrases) - 1
             )
-            scores.append(Score(offers[at], self._calibration.value(evidence), nearest))
+            scores.append(Score(offers[at], curve.value(evidence), nearest))
         return tuple(sorted(scores, key=lambda each: (-each.value, each.offer)))
 
     def _embed(self, text: str) -> Floats:
@@ -115,13 +120,3 @@ class LexicalEmbeddingClassifier:
         likeness = phrases.likeness(dense, direction).round(5)
         nearest = int(likeness.argmax())
         return float(likeness[nearest]), phrases.phrases[nearest]
-
-
-def _rivals(said: Floats, agents: Ids) -> Floats:
-    """For each offer, what the best of the other agents says."""
-    best = np.full(int(agents.max()) + 1, -np.inf, dtype=np.float32)
-    np.maximum.at(best, agents, said)
-    first = int(best.argmax())
-    second = np.delete(best, first).max(initial=-np.inf)
-    rivals: Floats = np.where(agents == first, second, best[first]).astype(np.float32)
-    return rivals

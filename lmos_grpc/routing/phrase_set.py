@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,7 +69,10 @@ class PhraseSet:
     @property
     def lengths(self) -> Ids:
         """How many features each phrase has."""
-        return np.diff(self.starts, append=len(self.ids))
+        found = np.empty_like(self.starts)
+        np.subtract(self.starts[1:], self.starts[:-1], out=found[:-1])
+        found[-1:] = len(self.ids) - self.starts[-1:]
+        return found.astype(np.int64)
 
     def pick(self, rows: Ids) -> PhraseSet:
         """Some of the phrases."""
@@ -83,6 +87,13 @@ class PhraseSet:
         shared: Floats = np.add.reduceat(self.weights * dense[self.ids], self.starts)
         meant: Floats = self.vectors.astype(np.float32) @ (_GRAIN * direction)
         return shared + meant
+
+    def dense(self, row: int) -> tuple[Floats, Floats]:
+        """One phrase by all its features, and its vector."""
+        end = self.starts[row] + self.lengths[row]
+        features_of = np.zeros(FEATURES, dtype=np.float32)
+        features_of[self.ids[self.starts[row] : end]] = self.weights[self.starts[row] : end]
+        return features_of, _GRAIN * self.vectors[row].astype(np.float32)
 
     def mixture(self, shares: Floats) -> tuple[Floats, Floats]:
         """All phrases together, each by its share: by feature, and as a vector."""
@@ -101,6 +112,18 @@ class PhraseSet:
             dtype=np.float32,
             casting="unsafe",
         )
+
+    def products(self, columns: Floats) -> Floats:
+        """The products with phrases whose sketches are the columns; quick, for a phrase has few features."""
+        place, sign = _folded(self.ids)
+        weights = (sign * self.weights).astype(np.float32)
+        meant = np.concatenate([_GRAIN * self.vectors.astype(np.float32), np.ones((len(self), 1), np.float32)], axis=1)
+        found: Floats = meant @ columns[_SKETCH:]
+        room = np.empty((int(self.lengths.max(initial=0)), columns.shape[1]), dtype=np.float32)
+        for row, (start, end) in enumerate(pairwise((*self.starts.tolist(), len(self.ids)))):
+            rows = columns.take(place[start:end], axis=0, out=room[: end - start], mode="clip")  # "clip": unbuffered
+            found[row] += weights[start:end] @ rows
+        return found
 
 
 def _coarse(vector: Floats) -> npt.NDArray[np.int8]:

@@ -25,7 +25,10 @@ Floats = npt.NDArray[np.float32]
 
 def words(text: str) -> list[str]:
     """The words of the first 2,000 characters, without case and accents."""
-    decomposed = unicodedata.normalize("NFKD", text[:LONGEST_TEXT].casefold())
+    folded = text[:LONGEST_TEXT].casefold()
+    if folded.isascii():
+        return _WORD.findall(folded)
+    decomposed = unicodedata.normalize("NFKD", folded)
     return _WORD.findall("".join(each for each in decomposed if not unicodedata.combining(each)))
 
 

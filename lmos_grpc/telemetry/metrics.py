@@ -54,6 +54,22 @@ class Metrics:
             buckets=_SECONDS_OF_A_DECISION,
             registry=own,
         )
+        by_classifier = ("classifier",)
+        self._shift = Gauge(
+            "lmos_routing_curve_shift",
+            "How much stricter than the shipped curve that of this mesh is, in log odds.",
+            by_classifier,
+            registry=own,
+        )
+        self._left_out = Gauge(
+            "lmos_routing_phrases_left_out",
+            "Example phrases left out to see where they would go.",
+            by_classifier,
+            registry=own,
+        )
+        self._found = Gauge(
+            "lmos_routing_phrases_found", "Those of them that went to their agent.", by_classifier, registry=own
+        )
         self._instances = Gauge("lmos_registered_instances", "Agent instances by state.", ("state",), registry=own)
         self._envoys = Gauge("lmos_connected_envoys", "Envoys with an open xDS stream.", registry=own)
         self._pushes = Counter("lmos_xds_pushes", "Updates sent to Envoys.", ("resource_type",), registry=own)
@@ -102,6 +118,12 @@ class Metrics:
     def route_decided(self, mode: str, duration: timedelta, *, lane: str) -> None:
         """A routing decision was made on a turn that takes this lane."""
         self._decisions.labels(mode, lane).observe(duration.total_seconds())
+
+    def curve_learnt(self, classifier: str, *, shift: float, left_out: int, found: int) -> None:
+        """The cards are learnt, and with them the curve of this mesh."""
+        self._shift.labels(classifier).set(shift)
+        self._left_out.labels(classifier).set(left_out)
+        self._found.labels(classifier).set(found)
 
     def instances_changed(self, by_state: Mapping[str, int]) -> None:
         """How many instances are in each state now; a state that is left out keeps its figure."""

@@ -33,6 +33,13 @@ def test_a_turn_is_counted_while_it_runs_and_when_it_ends() -> None:
     assert value(metrics, "lmos_time_to_first_token_seconds_sum", **WHO) == 0.04
 
 
+def test_the_curve_of_a_classifier_is_told() -> None:
+    metrics = Metrics()
+    metrics.curve_learnt("lexical-embedding", shift=-0.5, left_out=200, found=190)
+    names = ("lmos_routing_curve_shift", "lmos_routing_phrases_left_out", "lmos_routing_phrases_found")
+    assert [value(metrics, each, classifier="lexical-embedding") for each in names] == [-0.5, 200, 190]
+
+
 def test_a_turn_without_a_token_has_no_time_to_first_token() -> None:
     metrics = Metrics()
     metrics.turn_started(**WHO)

@@ -19,24 +19,29 @@ from lmos_grpc.routing import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from lmos_grpc.routing import Classifier, OpinionSettings, SecondOpinion
+    from lmos_grpc.routing import Classifier, Curve, OpinionSettings, SecondOpinion
+    from lmos_grpc.telemetry import Metrics
 
 _NO_KEY = "none"
 
 
 @asynccontextmanager
-async def run_classifier(kind: ClassifierKind) -> AsyncIterator[Classifier]:
+async def run_classifier(kind: ClassifierKind, metrics: Metrics) -> AsyncIterator[Classifier]:
     """The classifier, which learns as long as the block runs.
 
     Raises:
         EnvironmentFaultError: the sentence model is not installed.
     """
+
+    def told(name: str, curve: Curve) -> None:
+        metrics.curve_learnt(name, shift=curve.shift, left_out=curve.left_out, found=curve.found)
+
     async with AsyncExitStack() as stack:
-        lexical = await stack.enter_async_context(learning_in_background(LexicalEmbeddingClassifier()))
+        lexical = await stack.enter_async_context(learning_in_background(LexicalEmbeddingClassifier(), told))
         if kind is ClassifierKind.LEXICAL:
             yield lexical
             return
-        yield SecondLook(lexical, await stack.enter_async_context(learning_in_background(sentence_classifier())))
+        yield SecondLook(lexical, await stack.enter_async_context(learning_in_background(sentence_classifier(), told)))
 
 
 @asynccontextmanager

@@ -38,7 +38,10 @@ async def run_lone_express(
     address: str, view: LiveView, orchestrator: str, mesh: MeshSettings, telemetry: TelemetryPart
 ) -> AsyncIterator[str]:
     """As `run_express`, where the log of conversations is that of the orchestrator at `orchestrator`."""
-    async with open_channel(orchestrator) as channel, run_classifier(mesh.routing.classifier) as classifier:
+    async with (
+        open_channel(orchestrator) as channel,
+        run_classifier(mesh.routing.classifier, telemetry.metrics) as classifier,
+    ):
         with closing(Router(view, classifier, mesh.routing)) as router:
             async with (
                 rules_followed(mesh.rules, router, telemetry.metrics),

@@ -79,7 +79,7 @@ async def run_orchestrator(
         open_turn_log(state / TURNS) as log,
         _judge(turns.judge) as judge,
         asyncio.TaskGroup() as endings,
-        run_classifier(routing.classifier) as classifier,
+        run_classifier(routing.classifier, telemetry.metrics) as classifier,
         open_consultant(routing.opinion) as consultant,
     ):
         line = AgentLine(tracing.tracer)

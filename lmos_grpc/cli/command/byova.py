@@ -65,6 +65,7 @@ def byova(
     keys: Path | None,
     audience: str,
     phrases: Path | None,
+    engine: str | None,
     speech_processes: int,
     speech_server: str,
     recogniser: str,
@@ -98,7 +99,7 @@ def byova(
         jws=_rules(source_url, keys, audience),
         phrases=phrases_in_file(phrases),
         processes=speech_processes,
-        server=speech_options.speech_server(speech_server, recogniser, synthesiser, speaker),
+        server=speech_options.speech_server(engine, speech_server, recogniser, synthesiser, speaker),
         drain=timedelta(seconds=30),
         metrics=MeshSettings.of(settings).metrics,
     )

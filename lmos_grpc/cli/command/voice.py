@@ -55,6 +55,7 @@ def voice(
     transfer_to: str,
     max_calls: int,
     phrases: Path | None,
+    engine: str | None,
     speech_processes: int,
     speech_server: str,
     recogniser: str,
@@ -94,7 +95,7 @@ def voice(
         phrases=phrases_in_file(phrases),
         max_calls=max_calls,
         processes=speech_processes,
-        server=speech_options.speech_server(speech_server, recogniser, synthesiser, speaker),
+        server=speech_options.speech_server(engine, speech_server, recogniser, synthesiser, speaker),
         drain=timedelta(seconds=30),
         metrics=MeshSettings.of(settings).metrics,
     )

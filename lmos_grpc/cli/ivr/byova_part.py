@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     from lmos_grpc.channels.byova.jws import JwsRules
+    from lmos_grpc.channels.riva.riva_engines import RivaSettings
     from lmos_grpc.channels.speech.engine import Synthesiser
     from lmos_grpc.channels.speech.openai_engines import OpenAiSpeechSettings
 
@@ -46,7 +47,7 @@ class ByovaPartSettings:
     jws: JwsRules | None = None
     phrases: tuple[str, ...] = ()
     processes: int = 2
-    server: OpenAiSpeechSettings | None = None
+    server: OpenAiSpeechSettings | RivaSettings | None = None
     drain: timedelta = timedelta(0)
     metrics: str = ""
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     from lmos_grpc.channels.audiosocket.voice_edge import VoiceEdge
+    from lmos_grpc.channels.riva.riva_engines import RivaSettings
     from lmos_grpc.channels.speech.engine import Synthesiser
     from lmos_grpc.channels.speech.openai_engines import OpenAiSpeechSettings
     from lmos_grpc.channels.voice.call_observer import CallObserver
@@ -47,7 +48,7 @@ class VoicePartSettings:
     phrases: tuple[str, ...] = ()
     max_calls: int = 200
     processes: int = 2
-    server: OpenAiSpeechSettings | None = None
+    server: OpenAiSpeechSettings | RivaSettings | None = None
     drain: timedelta = timedelta(0)
     metrics: str = ""
 

@@ -25,9 +25,9 @@ PROTOS = ROOT / "protos"
 REQUIREMENTS = ROOT / "tools" / "requirements-generate.txt"
 TOOLCHAIN = ROOT / ".cache" / "generate"
 DESCRIPTORS = Path("envoy/lmos_descriptors.binpb")
-# The interface of somebody else: no package of ours, and so a descriptor set that is loaded into a pool of its own.
-BYOVA = Path("lmos_grpc/channels/byova/byova.proto")
-BYOVA_DESCRIPTORS = BYOVA.with_suffix(".binpb")
+# Interfaces of somebody else: no packages of ours, and so descriptor sets that are loaded into pools of their own.
+FOREIGN = (Path("lmos_grpc/channels/byova/byova.proto"), Path("lmos_grpc/channels/riva/riva.proto"))
+FOREIGN_DESCRIPTORS = {each: each.with_suffix(".binpb") for each in FOREIGN}
 GO = shutil.which("go")
 GO_STUBS = Path("gen/go")
 GO_MODULE = "github.com/lmos-grpc/lmos-grpc/gen/go"
@@ -69,7 +69,8 @@ def _generate(python: Path, out: Path) -> None:
     services = [source for source in sources if "\nservice " in (PROTOS / source).read_text()]
     (out / "gen").mkdir()
     (out / "envoy").mkdir()
-    (out / BYOVA.parent).mkdir(parents=True)
+    for source in FOREIGN:
+        (out / source.parent).mkdir(parents=True)
     protoc = [str(python), "-m", "grpc_tools.protoc", f"-I{PROTOS}"]
     path = f"{TOOLCHAIN / 'bin'}:/usr/bin:/bin"
     python_out = [f"--python_out={out}/gen", f"--mypy_out=quiet:{out}/gen"]
@@ -81,10 +82,13 @@ def _generate(python: Path, out: Path) -> None:
         [*protoc, *python_out, *sources],
         [*protoc, *grpc_out, *services],
         [*protoc, *descriptors, *details, *sources],
-        [
-            *(str(python), "-m", "grpc_tools.protoc", f"-I{ROOT / BYOVA.parent}", "--include_imports"),
-            *(f"--descriptor_set_out={out / BYOVA_DESCRIPTORS}", BYOVA.name),
-        ],
+        *(
+            [
+                *(str(python), "-m", "grpc_tools.protoc", f"-I{ROOT / source.parent}", "--include_imports"),
+                *(f"--descriptor_set_out={out / made}", source.name),
+            ]
+            for source, made in FOREIGN_DESCRIPTORS.items()
+        ),
     ):
         subprocess.run(command, check=True, env={"PATH": path})
     (out / "gen" / "lmos" / "py.typed").touch()
@@ -106,7 +110,7 @@ def _generate_go(python: Path, go: str, out: Path) -> None:
 
 def _files(top: Path) -> set[Path]:
     found = {path.relative_to(top) for path in (top / "gen").rglob("*") if path.is_file()}
-    return {path for path in found if _is_generated(path)} | {DESCRIPTORS, BYOVA_DESCRIPTORS}
+    return {path for path in found if _is_generated(path)} | {DESCRIPTORS, *FOREIGN_DESCRIPTORS.values()}
 
 
 def _is_generated(path: Path) -> bool:

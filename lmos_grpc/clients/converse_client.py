@@ -25,25 +25,27 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.turn import CallContext
 
 _OUTBOX = 256
+START_NUMBER = 1
 
 
 class ConverseSession:
     """One live session, from the side of its caller."""
 
     def __init__(self, stub: AgentServiceAsyncStub, start: SessionStart, context: CallContext) -> None:
-        self._inputs: asyncio.Queue[SessionInput | None] = asyncio.Queue(_OUTBOX)
-        self._sequence = 0
+        self._inputs: asyncio.Queue[tuple[int, SessionInput] | None] = asyncio.Queue(_OUTBOX)
         metadata = context_to_metadata(context, conversation_id=start.conversation_id)
         self._call = stub.Converse(self._requests(), metadata=metadata)
-        self.send(start)
+        self.send(start, START_NUMBER)
 
-    def send(self, given: SessionInput) -> None:
+    def send(self, given: SessionInput, number: int) -> None:
         """Gives an input to the mesh, in the order of the calls. It never waits, for a voice cannot.
+
+        Numbers ascend, over all streams of a session; an input whose number was there before is not taken again.
 
         Raises:
             UnreachableError: the mesh has not taken the inputs before it.
         """
-        self._offer(given)
+        self._offer((number, given))
 
     def half_close(self) -> None:
         """Says that no more input comes; the events of what runs still do.
@@ -70,16 +72,16 @@ class ConverseSession:
         """Leaves the session without a word, as a caller does whose line went dead."""
         self._call.cancel()
 
-    def _offer(self, given: SessionInput | None) -> None:
+    def _offer(self, given: tuple[int, SessionInput] | None) -> None:
         try:
             self._inputs.put_nowait(given)
         except asyncio.QueueFull:
             raise UnreachableError("the mesh does not take the input of a live session any more") from None
 
     async def _requests(self) -> AsyncIterator[pb.ConverseRequest]:
-        while (given := await self._inputs.get()) is not None:
-            self._sequence += 1
-            yield session_input_to_wire(given, self._sequence)
+        while (numbered := await self._inputs.get()) is not None:
+            number, given = numbered
+            yield session_input_to_wire(given, number)
 
 
 class ConverseClient:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     import grpc.aio
+    from google.protobuf.descriptor_pool import DescriptorPool
 
 DEFAULT_DRAIN = timedelta(seconds=30)
 
@@ -50,10 +51,12 @@ async def serve(
     services: Sequence[str],
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     drain: timedelta = DEFAULT_DRAIN,
+    pool: DescriptorPool | None = None,
 ) -> AsyncIterator[RunningServer]:
     """Serves at `host:port` (port 0: any free one) until the block ends; calls that run then get `drain` to finish.
 
-    `register` adds the services; `services` are their full names, for health and reflection.
+    `register` adds the services; `services` are their full names, for health and reflection;
+    `pool` has their descriptors, where everybody's pool does not.
 
     Raises:
         EnvironmentFaultError: the address cannot be bound.
@@ -62,7 +65,8 @@ async def serve(
     register(server)
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    named = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
+    reflection.enable_server_reflection(named, server, pool)
     running = RunningServer(_bind(server, address), servicer, tuple(services))
     await server.start()
     await running.set_serving(serving=True)

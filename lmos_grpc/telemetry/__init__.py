@@ -1,5 +1,6 @@
 """Traces, metrics and logs: how they are set up, and what they call things."""
 
+from lmos_grpc.telemetry.call_metrics import CallMetrics
 from lmos_grpc.telemetry.client_tracing import client_interceptors
 from lmos_grpc.telemetry.genai import AgentTurn, ModelCall, agent_turn, model_call
 from lmos_grpc.telemetry.logs import configure_logging
@@ -11,6 +12,7 @@ from lmos_grpc.telemetry.within_span import within_span
 
 __all__ = [
     "AgentTurn",
+    "CallMetrics",
     "Metrics",
     "ModelCall",
     "ServerTracingInterceptor",

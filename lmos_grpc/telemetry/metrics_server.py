@@ -13,11 +13,12 @@ from lmos_grpc.errors import EnvironmentFaultError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from lmos_grpc.telemetry.call_metrics import CallMetrics
     from lmos_grpc.telemetry.metrics import Metrics
 
 
 @asynccontextmanager
-async def serve_metrics(metrics: Metrics, host: str, port: int) -> AsyncIterator[int]:
+async def serve_metrics(metrics: Metrics | CallMetrics, host: str, port: int) -> AsyncIterator[int]:
     """Serves `http://host:port/metrics` from threads of its own until the block ends; gives the port as bound.
 
     Raises:

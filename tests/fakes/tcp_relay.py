@@ -20,6 +20,7 @@ class TcpRelay:
     target: str
     group: asyncio.TaskGroup
     address: str = ""
+    refuses: bool = False
     _server: asyncio.Server | None = None
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
@@ -39,6 +40,9 @@ class TcpRelay:
             each.transport.abort()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuses:
+            writer.transport.abort()
+            return
         self.group.create_task(self._pass_on(reader, writer))
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -14,18 +14,20 @@ from opentelemetry.trace import NoOpTracer
 from lmos_grpc.channels.audiosocket.voice_edge import voice_edge
 from lmos_grpc.channels.speech.engine import Heard
 from lmos_grpc.channels.speech.pcm import FRAME_BYTES
+from lmos_grpc.channels.voice.call_observer import NobodyLooks
+from lmos_grpc.channels.voice.call_parts import CallParts
 from lmos_grpc.channels.voice.ear import EarSettings
+from lmos_grpc.channels.voice.mesh_line import LinePatience
 from lmos_grpc.channels.voice.phrases import Phrases
 from lmos_grpc.channels.voice.ready_phrases import ready_phrases
 from lmos_grpc.channels.voice.settings import VoiceSettings
-from lmos_grpc.channels.voice.voice_call import CallParts
 from lmos_grpc.cli.ivr.phone import phone_call
 from lmos_grpc.clients.converse_client import ConverseClient
 from lmos_grpc.errors import ModelUnavailableError
 from lmos_grpc.rpc import open_channel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from lmos_grpc.channels.voice.call_leg import CallResult
     from lmos_grpc.cli.ivr.phone import Phone
@@ -90,24 +92,45 @@ def sound_of(text: str) -> bytes:
 
 
 @dataclass
-class Watching:
+class Watching(NobodyLooks):
     """A `CallObserver`."""
 
     asked_texts: list[str] = field(default_factory=list)
     spoken: list[str] = field(default_factory=list)
     results: list[CallResult] = field(default_factory=list)
+    recordings: list[bool] = field(default_factory=list)
+    resumed: list[bool] = field(default_factory=list)
+    interruptions: list[timedelta] = field(default_factory=list)
+    at_mesh_back: Callable[[], None] = field(default=lambda: None)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def asked(self, _call_id: str, text: str) -> None:
+    def asked(self, call_id: str, text: str) -> None:
+        del call_id
         self.asked_texts.append(text)
 
-    def spoke(self, _call_id: str, text: str) -> None:
+    def spoke(self, call_id: str, text: str) -> None:
+        del call_id
         self.spoken.append(text)
 
-    def responded(self, _call_id: str, after: timedelta) -> None:
+    def responded(self, call_id: str, after: timedelta) -> None:
+        del call_id
         assert after >= timedelta(0)
 
-    def ended(self, _call_id: str, result: CallResult) -> None:
+    def recording(self, call_id: str, *, paused: bool) -> None:
+        del call_id
+        self.recordings.append(paused)
+
+    def mesh_back(self, call_id: str, *, resumed: bool) -> None:
+        del call_id
+        self.resumed.append(resumed)
+        self.at_mesh_back()
+
+    def interrupted(self, call_id: str, after: timedelta) -> None:
+        del call_id
+        self.interruptions.append(after)
+
+    def ended(self, call_id: str, result: CallResult) -> None:
+        del call_id
         self.results.append(result)
         self.over.set()
 
@@ -142,11 +165,11 @@ class Desk:
         return sound_of(text) in self.phone.record.heard.pcm
 
 
-def settings(**changes: timedelta | str | int) -> VoiceSettings:
+def settings(**changes: timedelta | str | int | LinePatience) -> VoiceSettings:
     """Times short enough for a test, and long enough for a busy machine."""
-    given: dict[str, timedelta | str | int | EarSettings] = {
+    given: dict[str, timedelta | str | int | EarSettings | LinePatience] = {
         "no_input_after": timedelta(seconds=5),
-        "connect_limit": timedelta(seconds=2),
+        "patience": LinePatience(connect=timedelta(seconds=2), away=timedelta(seconds=2)),
         "ear": EarSettings(complete_silence=200, incomplete_silence=400),
         **changes,
     }

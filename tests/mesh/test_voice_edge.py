@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import os
+import signal
+import urllib.request
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lmos_grpc import Agent, AgentSettings, serve_agent
 from lmos_grpc.channels.voice.call_leg import CallEnd
+from lmos_grpc.channels.voice.call_observer import NobodyLooks
+from lmos_grpc.channels.voice.mesh_line import LinePatience
 from lmos_grpc.channels.voice.phrases import phrases_in
 from lmos_grpc.channels.voice.settings import VoiceSettings
 from lmos_grpc.channels.voice.spoken_text import spoken_text
@@ -23,11 +30,15 @@ from lmos_grpc.cli.mesh.sample_agents import sample_agents_folder
 from lmos_grpc.cli.mesh.whereabouts import TRACES
 from lmos_grpc.telemetry import start_tracing
 from lmos_grpc.traces import open_span_reader
+from tests.fakes.voice_desk import PHRASES, settings, voice_desk
+from tests.mesh.test_cli_serve import Parts
 from tests.mesh.whole_mesh import until
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from lmos_grpc import Turn
     from lmos_grpc.channels.speech.engine import Synthesiser
     from lmos_grpc.channels.voice.call_leg import CallResult
     from lmos_grpc.cli.ivr.phone import Phone
@@ -36,7 +47,7 @@ FAREWELL = ("I will connect you to one of my colleagues.", "Thank you for callin
 
 
 @dataclass
-class Heard:
+class Heard(NobodyLooks):
     """A `CallObserver`."""
 
     understood: list[str] = field(default_factory=list)
@@ -44,16 +55,20 @@ class Heard:
     result: CallResult | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def asked(self, _call_id: str, text: str) -> None:
+    def asked(self, call_id: str, text: str) -> None:
+        del call_id
         self.understood.append(text)
 
-    def spoke(self, _call_id: str, text: str) -> None:
+    def spoke(self, call_id: str, text: str) -> None:
+        del call_id
         self.spoken.append(text)
 
-    def responded(self, _call_id: str, after: timedelta) -> None:
+    def responded(self, call_id: str, after: timedelta) -> None:
+        del call_id
         assert after
 
-    def ended(self, _call_id: str, result: CallResult) -> None:
+    def ended(self, call_id: str, result: CallResult) -> None:
+        del call_id
         self.result = result
         self.over.set()
 
@@ -84,10 +99,11 @@ async def test_a_caller_asks_interrupts_types_is_silent_and_is_transferred(tmp_p
     async with run_mesh(MeshSettings(state=tmp_path, agents=chosen)) as mesh:
         await wait_for_agents(mesh, timedelta(seconds=60))
         tracing, heard = start_tracing("lmos-voice", endpoint=mesh.otlp, instance_id="voice-test"), Heard()
-        settings = VoicePartSettings(edge=mesh.edge, voice=VoiceSettings(no_input_after=timedelta(seconds=1.5)))
+        quick = VoiceSettings(no_input_after=timedelta(seconds=1.5))
+        part = VoicePartSettings(edge=mesh.edge, voice=quick, metrics="127.0.0.1:0")
         async with (
             tracing,
-            run_voice(settings, tracing.tracer, heard) as voice,
+            run_voice(part, tracing.tracer, heard) as voice,
             phone_call(voice.edge.address) as phone,
         ):
             figures = await call_the_service_desk(ScriptedCaller(phone, voice.synthesiser, lambda *_: None))
@@ -95,6 +111,8 @@ async def test_a_caller_asks_interrupts_types_is_silent_and_is_transferred(tmp_p
             greeting, silent_once, silent_twice = phrases_in("en").greeting, *phrases_in("en").no_input
             assert not await in_full(phone, voice.synthesiser, "I will connect you to one of my cousins.")
             whole = await in_full(phone, voice.synthesiser, greeting, silent_once, silent_twice, *FAREWELL)
+            with await asyncio.to_thread(urllib.request.urlopen, voice.metrics) as response:
+                told = response.read().decode()
 
         # What was said over the line, in both directions.
         assert heard.understood == [
@@ -110,8 +128,63 @@ async def test_a_caller_asks_interrupts_types_is_silent_and_is_transferred(tmp_p
         assert heard.result
         assert (heard.result.end, heard.result.target) == (CallEnd.TRANSFERRED, "service-desk")
         assert phone.said_goodbye
+        for line in (
+            'lmos_calls_total{end="transferred"} 1.0',
+            "lmos_active_calls 0.0",
+            "lmos_call_voice_to_voice_seconds_count 4.0",
+            "lmos_call_barge_in_seconds_count 1.0",
+            'lmos_call_reprompts_total{why="no input"} 2.0',
+        ):
+            assert line in told.splitlines()
         assert len(figures.seconds["interruption to silence on the line"]) == 1
 
         # One trace has the call and the work of the agents.
         wanted = {"lmos-voice", "lmos-orchestrator", "billing-agent", "reception-agent"}
         await until(lambda: any(wanted <= services for services in services_of_traces(tmp_path)))
+
+
+class TwoPartAgent(Agent):
+    """Says the second half of an answer when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__("two-part-agent", version="1.0.0", description="Talks about bills.")
+        self.go_on = asyncio.Event()
+        self.histories: list[int] = []
+
+        @self.capability("explain-bill", version="1.0.0", examples={"en": ["why is my bill so high"]})
+        async def explain(turn: Turn) -> AsyncIterator[str]:
+            self.histories.append(len(turn.history))
+            yield f"Answer {len(self.histories)} begins. "
+            await self.go_on.wait()
+            yield f"Answer {len(self.histories)} ends."
+
+
+@pytest.mark.mesh
+@pytest.mark.timeout(120)
+async def test_a_call_goes_on_while_the_orchestrator_is_replaced_under_it(tmp_path: Path) -> None:
+    agent, voice = TwoPartAgent(), settings(turn_limit=timedelta(seconds=30), no_input_after=timedelta(seconds=60))
+    with ExitStack() as processes:
+        parts = Parts(processes, tmp_path)
+        parts.start_all()
+        async with serve_agent(agent, AgentSettings(mesh=parts.addresses["internal"])) as served:
+            await asyncio.wait_for(served.wait_registered(), 10)
+            patient = replace(voice, patience=LinePatience(away=timedelta(seconds=60)))
+            async with voice_desk(parts.addresses["edge"], patient) as desk:
+                await desk.hears("hello")
+                await desk.say("why is my bill so high")
+                await desk.hears("Answer 1 begins.")
+                orchestrator = parts.processes["orchestrator"]
+                os.kill(orchestrator.pid, signal.SIGTERM)
+                # It is finished where it began, by the process that is about to go.
+                agent.go_on.set()
+                await desk.hears("Answer 1 ends.")
+                await asyncio.to_thread(orchestrator.process.wait, 30)
+                # The caller knows nothing of this.
+                await desk.say("why is my bill so high")
+                await asyncio.to_thread(parts.start, "orchestrator")
+                await desk.phone.until(lambda: "Answer 2 ends." in desk.watching.spoken, 60)
+                said = [each for each in desk.watching.spoken if each not in (PHRASES.filler, PHRASES.reconnecting)]
+                answers = [f"Answer {number} {part}." for number in (1, 2) for part in ("begins", "ends")]
+                assert said == [PHRASES.greeting, *answers]
+                assert desk.watching.resumed == [True]
+                assert agent.histories == [0, 2]

@@ -14,23 +14,28 @@ import grpc.aio
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from jwt.algorithms import RSAAlgorithm
+from opentelemetry.trace import NoOpTracer
 
 from lmos_grpc.channels.byova.conversation import ByovaParts
 from lmos_grpc.channels.byova.jws import ISSUERS, SCHEMA, JwsCheck, JwsRules
-from lmos_grpc.channels.byova.messages import SERVICE
+from lmos_grpc.channels.byova.messages import SERVICE, reflected_pool
 from lmos_grpc.channels.byova.service import add_virtual_agent, virtual_agent
 from lmos_grpc.channels.byova.settings import ByovaSettings, SoundMode
 from lmos_grpc.channels.speech.g711 import Coding, decoded, encoded
 from lmos_grpc.channels.speech.pcm import SILENCE
 from lmos_grpc.channels.voice.ear import EarSettings
+from lmos_grpc.channels.voice.mesh_line import LinePatience
 from lmos_grpc.channels.voice.ready_phrases import ready_phrases
 from lmos_grpc.clients.converse_client import ConverseClient
 from lmos_grpc.domain.event import Outcome, TextDelta, TurnDone
-from lmos_grpc.domain.live_session import DtmfSpec, InputMode, InputSpec, SessionEnded, Transfer
+from lmos_grpc.domain.live_session import DtmfSpec, InputMode, InputSpec, Recording, SessionEnded, Transfer
 from lmos_grpc.rpc import open_channel, serve
 from tests.fakes.scripted_agent import ScriptedAgent, serve_scripted
-from tests.fakes.voice_desk import PHRASES, LoudIsVoice, PaperRecogniser, PaperSynthesiser, sound_of, speech
+from tests.fakes.tcp_relay import tcp_relay
+from tests.fakes.voice_desk import PHRASES, LoudIsVoice, PaperRecogniser, PaperSynthesiser, Watching, sound_of, speech
 from tests.fakes.webex_caller import WebexCaller
 
 if TYPE_CHECKING:
@@ -66,10 +71,13 @@ async def never_ends(_: TurnRequest, emit: Emit) -> None:
 class Webex:
     """What a test needs."""
 
-    def __init__(self, channel: grpc.aio.Channel, agent: ScriptedAgent, recogniser: PaperRecogniser) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, agent: ScriptedAgent, recogniser: PaperRecogniser, watching: Watching
+    ) -> None:
         self.channel = channel
         self.agent = agent
         self.recogniser = recogniser
+        self.watching = watching
 
     def caller(self, conversation_id: str = "call-1", **given: str) -> WebexCaller:
         return WebexCaller(self.channel, conversation_id, **given)
@@ -82,7 +90,7 @@ async def webex(
     async def names() -> list[str]:
         return ["billing-agent"]
 
-    agent, recogniser, synthesiser = ScriptedAgent(script), PaperRecogniser(), PaperSynthesiser()
+    agent, recogniser, synthesiser, watching = ScriptedAgent(script), PaperRecogniser(), PaperSynthesiser(), Watching()
     async with serve_scripted(agent) as address, open_channel(mesh or address) as to_mesh:
         parts = ByovaParts(
             client=ConverseClient(to_mesh),
@@ -92,13 +100,20 @@ async def webex(
             phrases=PHRASES,
             ready=await ready_phrases(synthesiser, PHRASES.all, "en"),
             detector=LoudAfterCoding,
+            tracer=NoOpTracer(),
+            observer=watching,
         )
         async with (
             virtual_agent(parts, names, check=check) as made,
-            serve("127.0.0.1:0", register=lambda server: add_virtual_agent(server, made), services=[SERVICE]) as server,
+            serve(
+                "127.0.0.1:0",
+                register=lambda server: add_virtual_agent(server, made),
+                services=[SERVICE],
+                pool=reflected_pool(),
+            ) as server,
             open_channel(server.address) as channel,
         ):
-            yield Webex(channel, agent, recogniser)
+            yield Webex(channel, agent, recogniser, watching)
 
 
 def mulaw_of(*texts: str) -> bytes:
@@ -270,7 +285,7 @@ async def test_a_client_that_breaks_leaves_a_conversation_that_goes_on() -> None
 
 
 async def test_without_a_mesh_a_caller_is_told_so_and_transferred() -> None:
-    quick = replace(SETTINGS, connect_limit=timedelta(seconds=5), reconnects=0)
+    quick = replace(SETTINGS, patience=LinePatience(connect=timedelta(milliseconds=200)))
     async with webex(settings=quick, mesh="127.0.0.1:1") as desk:
         replies = await desk.caller().type("7")
         assert replies.text == "nobody is here"
@@ -359,3 +374,52 @@ async def test_any_other_token_does_not(bad: str) -> None:
         with pytest.raises(grpc.aio.AioRpcError):
             await turn.next()
         assert await turn.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_what_is_not_to_be_recorded_is_sensitive_to_webex_and_to_nobody_else() -> None:
+    async def pauses(_: TurnRequest, emit: Emit) -> None:
+        await emit(Recording(paused=True))
+        await emit(TextDelta("not recorded."))
+
+    async with webex(pauses) as desk:
+        caller = desk.caller()
+        await caller.happening("SESSION_START")
+        assert (await caller.type("7")).messages[-1].input_sensitive
+        await caller.type("8")
+        assert [each.sensitive for each in desk.agent.asked] == [False, False]
+        assert desk.watching.recordings == [True]
+
+
+async def test_a_conversation_goes_on_when_its_stream_to_the_mesh_broke() -> None:
+    agent = ScriptedAgent(echo)
+    async with serve_scripted(agent) as address, tcp_relay(address) as relay, webex(mesh=relay.address) as desk:
+        caller = desk.caller()
+        await caller.happening("SESSION_START")
+        assert (await caller.type("7")).text == "you said 7."
+
+        async def loses_the_line(turn: TurnRequest, emit: Emit) -> None:
+            relay.drop()
+            await echo(turn, emit)
+
+        agent.script = loses_the_line
+        assert (await caller.type("8")).text == "you said 8."
+        assert desk.watching.resumed == [True]
+        assert len(agent.asked) == 2
+
+
+async def test_health_and_reflection_answer_without_a_token() -> None:
+    async with webex(check=JwsCheck(JwsRules(url=URL, keys=KEYS))) as desk:
+        health = health_pb2_grpc.HealthStub(desk.channel)
+        for name in ("", SERVICE):
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        reflection = reflection_pb2_grpc.ServerReflectionStub(desk.channel)
+        asked = [
+            reflection_pb2.ServerReflectionRequest(list_services=""),
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol="grpc.health.v1.Health"),
+        ]
+        listed, described, ours = [each async for each in reflection.ServerReflectionInfo(iter(asked))]
+        assert SERVICE in {each.name for each in listed.list_services_response.service}
+        for answer, wanted in ((described, b"ProcessCallerInput"), (ours, b"HealthCheckRequest")):
+            assert any(wanted in each for each in answer.file_descriptor_response.file_descriptor_proto)

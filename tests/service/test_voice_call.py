@@ -12,13 +12,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lmos_grpc.channels.audiosocket.frame import Frame, Kind
-from lmos_grpc.channels.voice.call_leg import CallEnd
+from lmos_grpc.channels.voice.call_leg import CallEnd, CallResult
+from lmos_grpc.channels.voice.metered_calls import MeteredCalls
 from lmos_grpc.cli.ivr.phone import phone_call
 from lmos_grpc.domain.event import Outcome, TextDelta, TurnDone
-from lmos_grpc.domain.live_session import DtmfSpec, InputMode, InputSpec, Prompt, SessionEnded, Transfer
+from lmos_grpc.domain.live_session import (
+    DtmfSpec,
+    InputMode,
+    InputSpec,
+    Prompt,
+    Recording,
+    SessionEnded,
+    SignalKind,
+    Transfer,
+)
+from lmos_grpc.telemetry import CallMetrics
 from tests.fakes.scripted_agent import ScriptedAgent, serve_scripted
 from tests.fakes.tcp_relay import tcp_relay
-from tests.fakes.voice_desk import settings, speech, voice_desk
+from tests.fakes.voice_desk import Watching, settings, speech, voice_desk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,6 +38,7 @@ if TYPE_CHECKING:
     from lmos_grpc.channels.voice.settings import VoiceSettings
     from lmos_grpc.domain.turn import TurnRequest
     from tests.fakes.scripted_agent import Script
+    from tests.fakes.tcp_relay import TcpRelay
     from tests.fakes.voice_desk import Desk
 
 LONG = "this is a very long answer going on for a while"
@@ -255,40 +267,102 @@ async def test_a_mesh_that_goes_in_the_middle_of_a_call_does_not_leave_the_calle
         assert (await desk.ends()).end is CallEnd.GAVE_UP
 
 
-async def test_a_question_at_which_the_mesh_breaks_off_again_and_again_is_apologised_for() -> None:
-    async with serve_scripted(ScriptedAgent(echo)) as address, tcp_relay(address) as relay:
-
-        async def breaks_off(_turn: TurnRequest, _emit: Emit) -> None:
-            relay.drop()
-            await asyncio.Event().wait()
-
-        async with serve_scripted(ScriptedAgent(breaks_off)) as broken:
-            relay.target = broken
-            async with voice_desk(relay.address, settings()) as desk:
-                await desk.hears("hello")
-                await desk.say("one")
-                await desk.hears("sorry")
-
-
-async def test_a_question_is_asked_again_where_the_session_broke_before_its_answer() -> None:
-    agent = ScriptedAgent(echo)
+@asynccontextmanager
+async def call_over_relay(agent: ScriptedAgent) -> AsyncIterator[tuple[Desk, TcpRelay]]:
     async with (
         serve_scripted(agent) as address,
         tcp_relay(address) as relay,
         voice_desk(relay.address, settings()) as desk,
     ):
         await desk.hears("hello")
+        yield desk, relay
 
-        async def loses_the_line(_turn: TurnRequest, _emit: Emit) -> None:
-            agent.script = echo
+
+async def test_an_answer_goes_on_where_its_stream_broke_and_nothing_is_said_twice() -> None:
+    agent, back = ScriptedAgent(echo), asyncio.Event()
+    async with call_over_relay(agent) as (desk, relay):
+        desk.watching.at_mesh_back = back.set
+
+        async def loses_the_line(_turn: TurnRequest, emit: Emit) -> None:
+            await emit(TextDelta("first part. "))
             relay.drop()
-            await asyncio.Event().wait()
+            await emit(TextDelta("second part. "))
+            await back.wait()
+            await emit(TextDelta("third part."))
 
         agent.script = loses_the_line
         await desk.say("one")
+        await desk.hears("third part.")
+        assert desk.watching.spoken == ["hello", "first part.", "second part.", "third part."]
+        assert desk.watching.resumed == [True]
+        assert [each.message.text for each in agent.asked] == ["one"]
+
+
+async def test_what_a_caller_says_while_the_mesh_is_away_is_answered_once_it_is_back() -> None:
+    agent = ScriptedAgent(echo)
+    async with call_over_relay(agent) as (desk, relay):
+        await desk.say("one")
         await desk.hears("you said one.")
-        assert [each.message.text for each in agent.asked] == ["one", "one"]
-        assert len({each.conversation_id for each in agent.asked}) == 1
+        relay.refuses = True
+        relay.drop()
+        await desk.say("two")
+        await desk.phone.until(lambda: "two" in desk.watching.asked_texts)
+        relay.refuses = False
+        await desk.hears("you said two.")
+        assert desk.watching.resumed == [True]
+        assert [each.message.text for each in agent.asked] == ["one", "two"]
+
+
+async def test_a_caller_who_waits_for_a_mesh_that_is_away_is_asked_to_hold_the_line() -> None:
+    agent = ScriptedAgent(echo)
+    async with call_over_relay(agent) as (desk, relay):
+
+        async def loses_the_line(_turn: TurnRequest, _emit: Emit) -> None:
+            relay.refuses = True
+            relay.drop()
+
+        agent.script = loses_the_line
+        await desk.say("one")
+        await desk.hears("hold on")
+
+
+async def test_a_question_is_asked_again_where_its_session_is_gone() -> None:
+    agent, other = ScriptedAgent(echo), ScriptedAgent(echo)
+    async with call_over_relay(agent) as (desk, relay), serve_scripted(other) as elsewhere:
+
+        async def loses_the_session(_turn: TurnRequest, _emit: Emit) -> None:
+            relay.target = elsewhere
+            relay.drop()
+            await asyncio.Event().wait()
+
+        agent.script = loses_the_session
+        await desk.say("one")
+        await desk.hears("you said one.")
+        assert desk.watching.resumed == [False]
+        [first], [second] = agent.asked, other.asked
+        assert (first.message.text, first.conversation_id) == (second.message.text, second.conversation_id)
+
+
+async def test_an_answer_that_was_cut_off_with_its_session_is_apologised_for() -> None:
+    agent, other = ScriptedAgent(speaks_for_long_and_never_ends), ScriptedAgent(echo)
+    async with call_over_relay(agent) as (desk, relay), serve_scripted(other) as elsewhere:
+        await desk.say("one")
+        await desk.hears(f"{LONG}.")
+        relay.target = elsewhere
+        relay.drop()
+        await desk.hears("sorry")
+        assert not other.asked
+
+
+async def test_a_mesh_that_breaks_off_every_stream_is_given_up() -> None:
+    async with call_over_relay(ScriptedAgent(echo)) as (desk, relay):
+        await desk.say("one")
+        await desk.hears("you said one.")
+        desk.watching.at_mesh_back = relay.drop
+        relay.drop()
+        await desk.hears("nobody is here")
+        assert (await desk.ends()).end is CallEnd.GAVE_UP
+        assert set(desk.watching.resumed) == {True}
 
 
 @pytest.mark.parametrize("engine", ["recogniser", "synthesiser"])
@@ -330,3 +404,57 @@ async def test_frames_go_out_every_20_ms_by_an_absolute_clock() -> None:
 async def test_the_longest_call_ends() -> None:
     async with call(echo, replace(settings(), longest_call=timedelta(seconds=1))) as (desk, _):
         assert (await desk.ends()).end is CallEnd.HUNG_UP
+
+
+async def test_a_recording_pauses_for_what_is_sensitive_and_where_an_agent_says_so() -> None:
+    async def asks(turn: TurnRequest, emit: Emit) -> None:
+        match turn.message.text:
+            case "card":
+                await emit(InputSpec(sensitive=True))
+            case "secret":
+                await emit(Recording(paused=True))
+                await emit(InputSpec())
+            case "public":
+                await emit(Recording(paused=False))
+        await emit(TextDelta(f"heard {turn.message.text}."))
+
+    async with call(asks) as (desk, _):
+        for text in ("card", "secret", "public"):
+            await desk.say(text)
+            await desk.hears(f"heard {text}.")
+        # From sensitive input to a pause that was asked for there is no gap.
+        assert desk.watching.recordings == [True, False]
+
+
+async def test_calls_are_counted() -> None:
+    metrics, watching = CallMetrics(), Watching()
+    calls = MeteredCalls(metrics, watching)
+    calls.began("1")
+    assert metrics.registry.get_sample_value("lmos_active_calls") == 1
+    calls.responded("1", timedelta(milliseconds=650))
+    calls.interrupted("1", timedelta(milliseconds=90))
+    calls.asked_again("1", SignalKind.NO_MATCH)
+    calls.recording("1", paused=True)
+    calls.recording("1", paused=False)
+    calls.late("1", timedelta(milliseconds=30))
+    calls.mesh_lost("1")
+    calls.mesh_back("1", resumed=True)
+    calls.engine_failed("1", "recogniser")
+    calls.ended("1", CallResult(CallEnd.TRANSFERRED, "people"))
+    expected = {
+        "lmos_active_calls": 0,
+        "lmos_call_voice_to_voice_seconds_sum": 0.65,
+        "lmos_call_barge_in_seconds_sum": 0.09,
+        "lmos_call_recording_pauses_total": 1,
+        "lmos_call_mesh_lost_total": 1,
+        "lmos_call_late_frames_total": 1,
+    }
+    assert {name: metrics.registry.get_sample_value(name) for name in expected} == expected
+    labelled = {
+        "lmos_calls_total": {"end": "transferred"},
+        "lmos_call_reprompts_total": {"why": "no match"},
+        "lmos_call_mesh_back_total": {"session": "resumed"},
+        "lmos_call_engine_failures_total": {"engine": "recogniser"},
+    }
+    assert {metrics.registry.get_sample_value(name, labels) for name, labels in labelled.items()} == {1}
+    assert [each.end for each in watching.results] == [CallEnd.TRANSFERRED]

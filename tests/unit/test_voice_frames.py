@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import wave
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from lmos_grpc.channels.audiosocket.frame import Frame, FrameReader, Kind
 from lmos_grpc.channels.speech.pcm import FRAME_BYTES, frames_of, level, resampled
+from lmos_grpc.cli.ivr.call_record import CallRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_frame_is_its_kind_its_length_and_its_payload() -> None:
@@ -46,3 +53,16 @@ def test_what_a_telephone_cannot_carry_is_not_folded_into_what_it_can() -> None:
 def test_audio_is_filled_up_to_whole_frames() -> None:
     assert len(frames_of(b"\x01" * 321)) == 2 * FRAME_BYTES
     assert frames_of(bytes(FRAME_BYTES)) == bytes(FRAME_BYTES)
+
+
+def test_what_is_withheld_from_a_recording_is_silence_in_it_and_was_sound_all_the_same(tmp_path: Path) -> None:
+    record, loud = CallRecord(), b"\x10\x20" * 160
+    for at, paused in ((0.00, False), (0.02, True), (0.04, False)):
+        record.pause(paused=paused)
+        record.said.add(at, loud)
+        record.heard.add(at, loud)
+    assert record.said.audible == [True, True, True]
+    record.write_wav(tmp_path / "call.wav")
+    with wave.open(str(tmp_path / "call.wav")) as file:
+        kept = file.readframes(480)
+    assert kept == b"\x10\x20\x10\x20" * 160 + bytes(640) + b"\x10\x20\x10\x20" * 160

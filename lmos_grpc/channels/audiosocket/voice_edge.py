@@ -16,7 +16,7 @@ from lmos_grpc.errors import EnvironmentFaultError, SessionProtocolError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from lmos_grpc.channels.voice.voice_call import CallParts
+    from lmos_grpc.channels.voice.call_parts import CallParts
 
 _LOG = logging.getLogger(__name__)
 _OPEN_LIMIT = timedelta(seconds=2)

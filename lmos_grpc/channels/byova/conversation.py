@@ -6,13 +6,15 @@ import asyncio
 import logging
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lmos_grpc.channels.speech.pcm import seconds_of
 from lmos_grpc.channels.voice.answer import Answer
-from lmos_grpc.channels.voice.mesh_line import MeshLine
+from lmos_grpc.channels.voice.call_leg import CallEnd, CallResult
+from lmos_grpc.channels.voice.call_observer import NobodyLooks
+from lmos_grpc.channels.voice.mesh_line import MeshLine, Opened
 from lmos_grpc.channels.voice.spoken_text import spoken_text
 from lmos_grpc.domain.event import Outcome, TurnDone
 from lmos_grpc.domain.live_session import (
@@ -23,6 +25,7 @@ from lmos_grpc.domain.live_session import (
     InputSpec,
     PlaybackReport,
     PlaybackState,
+    Recording,
     SessionEnd,
     SessionEnded,
     SessionStart,
@@ -31,14 +34,18 @@ from lmos_grpc.domain.live_session import (
     Transfer,
 )
 from lmos_grpc.domain.turn import CallContext
-from lmos_grpc.errors import UnreachableError
+from lmos_grpc.errors import LmosError, UnreachableError
+from lmos_grpc.telemetry import attributes as names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
+    from opentelemetry.trace import Tracer
+
     from lmos_grpc.channels.byova.caller_input import CallerInput
     from lmos_grpc.channels.byova.settings import ByovaSettings
     from lmos_grpc.channels.speech.engine import Recogniser, Synthesiser
+    from lmos_grpc.channels.voice.call_observer import CallObserver
     from lmos_grpc.channels.voice.ear import VoiceDetector
     from lmos_grpc.channels.voice.mouth import Clause
     from lmos_grpc.channels.voice.phrases import Phrases
@@ -54,7 +61,10 @@ _QUEUE = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ByovaParts:
-    """What all conversations share. `ready` has the edge's own phrases as speech."""
+    """What all conversations share; to those who look on, a conversation is a call.
+
+    `ready` has the edge's own phrases as speech.
+    """
 
     client: ConverseClient
     recogniser: Recogniser
@@ -63,6 +73,8 @@ class ByovaParts:
     phrases: Phrases
     ready: Mapping[str, bytes]
     detector: Callable[[], VoiceDetector]
+    tracer: Tracer
+    observer: CallObserver = field(default_factory=NobodyLooks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,7 @@ class AnswerOver:
 @dataclass(slots=True)
 class _Turn:
     asked: UserText | KeysPressed
+    speech_ended: float
     answer: Answer
     items: asyncio.Queue[Clause | AnswerOver] = field(default_factory=lambda: asyncio.Queue(_QUEUE))
     ending: Ending | None = None
@@ -101,10 +114,14 @@ class ByovaConversation:
 
     def __init__(self, first: CallerInput, parts: ByovaParts) -> None:
         self._parts = parts
+        self.id = first.conversation_id
+        self.tenant = parts.settings.tenant_of_org.get(first.org_id, parts.settings.tenant)
         settings = parts.settings
         self._now = asyncio.get_running_loop().time
         self._last_used = self._now()
-        self.expects = InputSpec()
+        self._expects = InputSpec()
+        self._pause_asked = self._recording_paused = False
+        self._result = CallResult(CallEnd.GAVE_UP)
         self.counts = {SignalKind.NO_INPUT: 0, SignalKind.NO_MATCH: 0}
         self.lost = False
         self._turn: _Turn | None = None
@@ -120,12 +137,11 @@ class ByovaConversation:
         self._line = MeshLine(
             parts.client,
             start,
-            CallContext(tenant=settings.tenant_of_org.get(first.org_id, settings.tenant), channel=settings.channel),
+            CallContext(tenant=self.tenant, channel=settings.channel),
             on_event=self._take_event,
-            on_ready=lambda _: self._open.set(),
-            on_broken=self._broken,
-            connect_limit=settings.connect_limit,
-            reconnects=settings.reconnects,
+            on_open=self._session_open,
+            on_broken=lambda: parts.observer.mesh_lost(self.id),
+            patience=settings.patience,
         )
 
     @property
@@ -137,8 +153,30 @@ class ByovaConversation:
         """Something was heard of it."""
         self._last_used = self._now()
 
+    @property
+    def expects(self) -> InputSpec:
+        """The input that is expected. What is not to be recorded is sensitive: Webex has no other word for it."""
+        return replace(self._expects, sensitive=self._recording_paused)
+
+    @property
+    def sensitive(self) -> bool:
+        """Whether what the caller says or types now is sensitive."""
+        return self._expects.sensitive
+
     async def run(self) -> None:
         """Holds the live session until the conversation is over."""
+        parts = self._parts
+        parts.observer.began(self.id)
+        try:
+            with parts.tracer.start_as_current_span("telephone call") as span:
+                span.set_attribute(names.LMOS_CHANNEL, parts.settings.channel)
+                span.set_attribute(names.LMOS_TENANT, self.tenant)
+                span.set_attribute(names.GEN_AI_CONVERSATION_ID, self.id)
+                await self._run()
+        finally:
+            parts.observer.ended(self.id, self._result)
+
+    async def _run(self) -> None:
         holding = asyncio.ensure_future(self._line.run())
         closing = asyncio.ensure_future(self._over.wait())
         try:
@@ -157,15 +195,20 @@ class ByovaConversation:
 
     def end(self, reason: EndReason = EndReason.HANGUP) -> None:
         """The call is over."""
+        if self._result.end is CallEnd.GAVE_UP and not self.lost:
+            self._result = CallResult(CallEnd.CALLER_HUNG_UP)
         self.interrupt(CancelCause.HANGUP)
         self._line.send(SessionEnd(reason))
         self._over.set()
 
-    def interrupt(self, cause: CancelCause = CancelCause.BARGE_IN) -> None:
-        """The caller speaks: what is still said is not heard any more. What was heard is told by the time it took."""
+    def interrupt(self, cause: CancelCause = CancelCause.BARGE_IN) -> bool:
+        """The caller speaks: what is still said is not heard any more; whether something was.
+
+        What was heard is told by the time it took.
+        """
         turn, self._turn = self._turn, None
         if turn is None:
-            return
+            return False
         seconds = 0.0 if turn.sounds_since is None else self._now() - turn.sounds_since
         heard, cut = _heard_within(turn.told, seconds)
         span = timedelta(seconds=seconds)
@@ -174,22 +217,23 @@ class ByovaConversation:
             turn.put(AnswerOver())
         state = PlaybackState.INTERRUPTED if cut else PlaybackState.COMPLETED
         self._line.send(PlaybackReport(state, turn.asked.turn_id, played=span, heard_text=heard))
+        return cut or turn.answer.outcome is None
 
     def signal(self, kind: SignalKind, count: int = 0) -> None:
         """Tells the mesh what happened."""
         self._line.send(Signal(kind, count))
 
-    async def ask(self, asked: UserText | KeysPressed) -> AsyncGenerator[Spoken | AnswerOver, None]:
-        """Asks the mesh; gives the answer clause by clause, and its end.
+    async def ask(self, asked: UserText | KeysPressed, silent: timedelta) -> AsyncGenerator[Spoken | AnswerOver, None]:
+        """Asks the mesh; gives the answer clause by clause, and its end. The caller has been silent for so long.
 
         A mesh that is gone, or says nothing in time, is spoken for.
         """
         self.interrupt(CancelCause.NEW_INPUT)
         self.counts = dict.fromkeys(self.counts, 0)
-        turn = self._turn = _Turn(asked, Answer(asked.turn_id))
+        turn = self._turn = _Turn(asked, self._now() - silent.total_seconds(), Answer(asked.turn_id))
         limit = self._parts.settings.turn_limit.total_seconds()
         try:
-            async with asyncio.timeout(self._parts.settings.connect_limit.total_seconds()):
+            async with asyncio.timeout(limit):
                 await self._open.wait()
             if not self.lost:
                 self._line.send(asked)
@@ -217,11 +261,16 @@ class ByovaConversation:
 
     async def _spoken(self, turn: _Turn, clause: Clause) -> Spoken | None:
         locale = clause.locale or self._parts.settings.locale
-        pcm = await self._parts.synthesiser.synthesise(spoken_text(clause.text, locale), locale=locale)
+        try:
+            pcm = await self._parts.synthesiser.synthesise(spoken_text(clause.text, locale), locale=locale)
+        except LmosError:
+            self._parts.observer.engine_failed(self.id, "synthesiser")
+            raise
         if not pcm:
             return None
         if turn.sounds_since is None:
             turn.sounds_since = self._now()
+            self._parts.observer.responded(self.id, timedelta(seconds=turn.sounds_since - turn.speech_ended))
         turn.told.append((clause.text, seconds_of(len(pcm))))
         return Spoken(clause.text, pcm, clause.interruptible)
 
@@ -233,16 +282,37 @@ class ByovaConversation:
             turn.put(clause)
         match event.body:
             case InputSpec():
-                self.expects = event.body
-            case Transfer() | SessionEnded():
+                self._expects = event.body
+                self._tell_recording()
+            case Recording(paused):
+                self._pause_asked = paused
+                self._tell_recording()
+            case Transfer(target, _, _, summary):
                 turn.ending = event.body
+                self._result = CallResult(CallEnd.TRANSFERRED, target, summary)
+            case SessionEnded(_, _, summary):
+                turn.ending = event.body
+                self._result = CallResult(CallEnd.HUNG_UP, summary=summary)
             case TurnDone():
                 turn.put(AnswerOver(turn.ending))
 
-    def _broken(self) -> None:
-        self._open.clear()
-        if self._turn:
+    def _tell_recording(self) -> None:
+        paused = self._pause_asked or self._expects.sensitive
+        if paused != self._recording_paused:
+            self._recording_paused = paused
+            self._parts.observer.recording(self.id, paused=paused)
+
+    def _session_open(self, opened: Opened) -> None:
+        self._open.set()
+        if opened is not Opened.FIRST:
+            self._parts.observer.mesh_back(self.id, resumed=opened is Opened.RESUMED)
+        if opened is not Opened.ANEW or self._turn is None:
+            return
+        if self._turn.answer.spoken:
             self._turn.put(AnswerOver())
+        else:
+            # The same id: if the mesh has had it before, it is the same turn.
+            self._line.send(self._turn.asked)
 
 
 DEFAULT_AGENT = "service-desk"

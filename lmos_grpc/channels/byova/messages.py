@@ -12,6 +12,8 @@ from typing import Any
 from google.protobuf import message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 _PACKAGE = "com.cisco.wcc.ccai.media.v1"
 SERVICE = f"{_PACKAGE}.VoiceVirtualAgent"
@@ -24,6 +26,15 @@ def descriptor_pool() -> DescriptorPool:
     shipped = resources.files(__package__).joinpath("byova.binpb").read_bytes()
     for file in FileDescriptorSet.FromString(shipped).file:
         pool.Add(file)
+    return pool
+
+
+@cache
+def reflected_pool() -> DescriptorPool:
+    """The same pool with what every server of ours answers beside: health and reflection."""
+    pool = descriptor_pool()
+    for each in (health_pb2, reflection_pb2):
+        pool.AddSerializedFile(each.DESCRIPTOR.serialized_pb)
     return pool
 
 

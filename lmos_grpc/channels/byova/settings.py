@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import Enum
 
 from lmos_grpc.channels.voice.ear import EarSettings
+from lmos_grpc.channels.voice.mesh_line import LinePatience
 
 
 class SoundMode(Enum):
@@ -29,7 +30,6 @@ class ByovaSettings:
     ear: EarSettings = field(default_factory=EarSettings)
     max_reprompts: int = 2
     turn_limit: timedelta = timedelta(seconds=12)
-    connect_limit: timedelta = timedelta(seconds=3)
-    reconnects: int = 2
+    patience: LinePatience = field(default_factory=LinePatience)
     idle_limit: timedelta = timedelta(minutes=60)
     max_conversations: int = 1_000

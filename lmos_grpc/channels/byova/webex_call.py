@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from lmos_grpc.channels.byova.caller_audio import CallerAudio
@@ -15,6 +16,7 @@ from lmos_grpc.channels.speech.g711 import encoded
 from lmos_grpc.channels.speech.pcm import SAMPLE_RATE, resampled
 from lmos_grpc.channels.voice.ear import Ear, EarEvent
 from lmos_grpc.domain.live_session import DtmfEnd, KeysPressed, SignalKind, Transfer, UserText
+from lmos_grpc.errors import LmosError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -43,6 +45,7 @@ class WebexCall:
         self._parts = parts
         self._settings = parts.settings
         self._send = send
+        self._silent = timedelta(0)
         self._audio = CallerAudio(Ear(parts.detector(), parts.settings.ear))
 
     async def run(self, inputs: AsyncIterator[CallerInput]) -> None:
@@ -61,7 +64,7 @@ class WebexCall:
             case Sound():
                 return await self._take_sound(each.given)
             case Keys(digits) if digits:
-                sensitive = self._conversation.expects.sensitive
+                sensitive = self._conversation.sensitive
                 keys = KeysPressed(digits, end=DtmfEnd.LENGTH, sensitive=sensitive, turn_id=new_turn_id())
                 await self._answer(keys)
             case Happening.SESSION_START:
@@ -97,15 +100,22 @@ class WebexCall:
         return False
 
     async def _speech_started(self) -> None:
-        self._conversation.interrupt()
+        if self._conversation.interrupt():
+            onset = timedelta(milliseconds=self._audio.ear.onset_milliseconds)
+            self._parts.observer.interrupted(self._conversation.id, onset)
         self._conversation.signal(SignalKind.SPEECH_STARTED)
         # By itself and at once: it is what makes Webex cease to play.
         await self._send(Reply(event=ReplyEvent.START_OF_INPUT, expects=self._conversation.expects))
 
     async def _recognised(self) -> Heard:
-        return await self._parts.recogniser.recognise(
-            self._audio.ear.utterance, locale=self._settings.locale, hints=self._conversation.expects.hints
-        )
+        self._silent = timedelta(milliseconds=self._audio.ear.silent_milliseconds)
+        try:
+            return await self._parts.recogniser.recognise(
+                self._audio.ear.utterance, locale=self._settings.locale, hints=self._conversation.expects.hints
+            )
+        except LmosError:
+            self._parts.observer.engine_failed(self._conversation.id, "recogniser")
+            raise
 
     async def _take_heard(self, heard: Heard) -> None:
         self._audio.ear.forget()
@@ -118,7 +128,7 @@ class WebexCall:
             turn_id=new_turn_id(),
             confidence=heard.confidence,
             locale=self._settings.locale,
-            sensitive=self._conversation.expects.sensitive,
+            sensitive=self._conversation.sensitive,
         )
         kind = ReplyKind.CHUNK if self._settings.sound is SoundMode.CHUNKS else ReplyKind.PARTIAL
         await self._send(Reply(kind, event=ReplyEvent.END_OF_INPUT, expects=self._conversation.expects))
@@ -134,6 +144,7 @@ class WebexCall:
         counts, phrases = self._conversation.counts, self._parts.phrases
         counts[kind] += 1
         self._conversation.signal(kind, counts[kind])
+        self._parts.observer.asked_again(self._conversation.id, kind)
         event = ReplyEvent.NO_INPUT if kind is SignalKind.NO_INPUT else ReplyEvent.NO_MATCH
         if counts[kind] > self._settings.max_reprompts:
             spoken = self._conversation.ready(phrases.nobody_there)
@@ -144,7 +155,7 @@ class WebexCall:
 
     async def _answer(self, asked: UserText | KeysPressed) -> None:
         pieces: list[Spoken] = []
-        async with aclosing(self._conversation.ask(asked)) as answer:
+        async with aclosing(self._conversation.ask(asked, self._silent)) as answer:
             async for each in answer:
                 if not isinstance(each, Spoken):
                     await self._end(pieces, each)

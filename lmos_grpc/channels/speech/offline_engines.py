@@ -36,11 +36,14 @@ def require_packages() -> None:
 
 
 class SpeechProcesses:
-    """Processes that run the functions of `speech_worker`; those that died are replaced by new ones."""
+    """Processes that run the functions of `speech_worker`; one that died is replaced by a new one.
+
+    Each has a queue of its own, and work goes to the shortest: who calls bounds how much of it there is. Work that was
+    cancelled while it waited is not done.
+    """
 
     def __init__(self, count: int) -> None:
-        self._count = count
-        self._pool = self._started()
+        self._processes = [_Process() for _ in range(count)]
 
     async def run(self, work: Callable[_P, _T], *args: _P.args, **_kwargs: _P.kwargs) -> _T:
         """Runs a function of the worker module in one of the processes.
@@ -48,23 +51,52 @@ class SpeechProcesses:
         Raises:
             ModelUnavailableError: the process died, twice.
         """
+        return await min(self._processes, key=lambda each: each.waiting).run(work, *args)
+
+    async def run_in_all(self, work: Callable[_P, _T], *args: _P.args, **_kwargs: _P.kwargs) -> None:
+        """Runs a function in each of the processes, for what it leaves behind there.
+
+        Raises:
+            ModelUnavailableError: one of them died, twice.
+        """
+        await asyncio.gather(*(each.run(work, *args) for each in self._processes))
+
+    def close(self) -> None:
+        """Ends the processes; work that waits is dropped."""
+        for each in self._processes:
+            each.close()
+
+
+class _Process:
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._pool = _started()
+
+    async def run(self, work: Callable[..., _T], *args: object) -> _T:
+        self.waiting += 1
+        try:
+            return await self._run(work, *args)
+        finally:
+            self.waiting -= 1
+
+    async def _run(self, work: Callable[..., _T], *args: object) -> _T:
         for _ in range(2):
             pool = self._pool
             try:
                 return await asyncio.get_running_loop().run_in_executor(pool, work, *args)
             except BrokenExecutor:
                 if pool is self._pool:
-                    self._pool = self._started()
+                    self._pool = _started()
         raise ModelUnavailableError("the process of a speech engine died, and so did the one that replaced it")
 
     def close(self) -> None:
-        """Ends the processes; work that waits is dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _started(self) -> ProcessPoolExecutor:
-        # Spawned, because a process with gRPC in it must not be forked.
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_leave_signals_to_the_edge)
+
+def _started() -> ProcessPoolExecutor:
+    # Spawned, because a process with gRPC in it must not be forked.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_leave_signals_to_the_edge)
 
 
 def _leave_signals_to_the_edge() -> None:
@@ -90,7 +122,7 @@ class SphinxRecogniser:
         return Heard(text, complete=True) if whole else Heard()
 
     async def listen_for(self, phrases: Sequence[str]) -> None:
-        """Knows these phrases from now on; returns when its process has built the grammar.
+        """Knows these phrases from now on; returns when all its processes have built the grammar.
 
         Raises:
             ModelUnavailableError: the engine failed.
@@ -99,7 +131,7 @@ class SphinxRecogniser:
             return
         from lmos_grpc.channels.speech import speech_worker  # noqa: PLC0415 # needs an extra to be installed
 
-        await self._processes.run(speech_worker.recognise, bytes(_FRAME), wanted)
+        await self._processes.run_in_all(speech_worker.recognise, bytes(_FRAME), wanted)
         self._phrases = wanted
 
 
@@ -130,9 +162,11 @@ async def offline_engines(
 
     listening, speaking = SpeechProcesses(processes), SpeechProcesses(processes)
     try:
-        recogniser = SphinxRecogniser(listening, ())
-        await asyncio.gather(recogniser.listen_for(phrases), speaking.run(speech_worker.be_ready))
-        yield recogniser, PicoSynthesiser(speaking)
+        await asyncio.gather(
+            listening.run_in_all(speech_worker.recognise, bytes(_FRAME), tuple(phrases)),
+            speaking.run_in_all(speech_worker.be_ready),
+        )
+        yield SphinxRecogniser(listening, phrases), PicoSynthesiser(speaking)
     finally:
         listening.close()
         speaking.close()

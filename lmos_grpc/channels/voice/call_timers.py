@@ -17,6 +17,7 @@ class Timer(Enum):
     NO_INPUT = "the caller to say something"
     FILLER = "the first word of the answer"
     TURN = "the end of the answer"
+    AWAY = "the mesh to come back"
     PING = "the next sign of life"
     CALL = "the end of the longest call"
     WRAP_UP = "the mesh to end the session"

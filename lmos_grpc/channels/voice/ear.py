@@ -72,6 +72,12 @@ class Ear:
         """For how long a caller who speaks has been silent."""
         return self._silent * FRAME_MILLISECONDS
 
+    @property
+    def onset_milliseconds(self) -> int:
+        """How long ago the speech began that has just started, or been confirmed."""
+        window = list(self._window)
+        return (len(window) - window.index(True)) * FRAME_MILLISECONDS if True in window else 0
+
     def hear(self, frame: bytes) -> EarEvent | None:
         """Takes in 20 ms, and tells what they brought."""
         voiced = self._is_voice(frame)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from lmos_grpc.channels.voice.ear import EarSettings
+from lmos_grpc.channels.voice.mesh_line import LinePatience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class VoiceSettings:
     max_reprompts: int = 2
     filler_after: timedelta = timedelta(milliseconds=1_200)
     turn_limit: timedelta = timedelta(seconds=12)
-    connect_limit: timedelta = timedelta(seconds=3)
-    reconnects: int = 2
+    patience: LinePatience = field(default_factory=LinePatience)
+    hold_the_line_after: timedelta = timedelta(seconds=1)
     wrap_up: timedelta = timedelta(seconds=2)
     longest_call: timedelta = timedelta(hours=1)

@@ -17,6 +17,7 @@ from lmos_grpc.cli.exit_code import ExitCode
 from lmos_grpc.cli.ivr import speech_options
 from lmos_grpc.cli.ivr.byova_part import ByovaPartSettings, run_byova
 from lmos_grpc.cli.ivr.speech_options import about_speech, phrases_in_file, telephone_channel
+from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
 from lmos_grpc.cli.mesh.whereabouts import find_mesh
 from lmos_grpc.cli.options import pass_invocation
 from lmos_grpc.cli.running import run, stop_signals
@@ -49,7 +50,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 @about_speech
 @options.at_edge
 @options.in_state
-@options.insecure_listen
+@options.listening
 @options.as_caller
 @options.as_json
 @options.everywhere
@@ -64,6 +65,7 @@ def byova(
     keys: Path | None,
     audience: str,
     phrases: Path | None,
+    engine: str | None,
     speech_processes: int,
     speech_server: str,
     recogniser: str,
@@ -81,7 +83,8 @@ def byova(
     """
     options.show_logs(verbose=invocation.verbose)
     settings = invocation.settings()
-    require_safe_address(listen, insecure_ok=settings.mesh.insecure_listen)
+    for each in (listen, settings.mesh.metrics):
+        require_safe_address(each, insecure_ok=settings.mesh.insecure_listen)
     caller, mesh = settings.caller, find_mesh(settings)
     part = ByovaPartSettings(
         edge=mesh.edge,
@@ -96,8 +99,9 @@ def byova(
         jws=_rules(source_url, keys, audience),
         phrases=phrases_in_file(phrases),
         processes=speech_processes,
-        server=speech_options.speech_server(speech_server, recogniser, synthesiser, speaker),
+        server=speech_options.speech_server(engine, speech_server, recogniser, synthesiser, speaker),
         drain=timedelta(seconds=30),
+        metrics=MeshSettings.of(settings).metrics,
     )
     return run(serve_webex(part, mesh.otlp, invocation.output))
 
@@ -123,9 +127,11 @@ async def serve_webex(part: ByovaPartSettings, otlp: str, output: Output) -> Exi
     with stop_signals() as stop:
         async with tracing, run_byova(part, tracing.tracer) as running:
             if output.json:
-                output.json_line({"event": "ready", "role": "byova", "byova": running.address})
+                output.json_line(
+                    {"event": "ready", "role": "byova", "byova": running.address, "metrics": running.metrics}
+                )
             else:
                 checked = "tokens are checked" if part.jws else "tokens are NOT checked"
-                output.line(f"byova is up at {running.address}, the mesh at {part.edge}; {checked}")
+                output.line(f"byova is up at {running.address}, the mesh at {part.edge}, {running.metrics}; {checked}")
             await stop.wait()
     return ExitCode.OK

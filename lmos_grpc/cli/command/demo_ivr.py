@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import click
 
 from lmos_grpc.channels.voice.call_leg import CallEnd
+from lmos_grpc.channels.voice.call_observer import NobodyLooks
 from lmos_grpc.channels.voice.settings import VoiceSettings
 from lmos_grpc.cli import options
 from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.cli.ivr.call_record import CallRecord
 from lmos_grpc.cli.ivr.phone import phone_call
 from lmos_grpc.cli.ivr.scripted_caller import ScriptedCaller, call_the_service_desk
 from lmos_grpc.cli.ivr.voice_part import VoicePartSettings, run_voice
@@ -71,32 +73,43 @@ def demo_ivr(invocation: Invocation, recording: Path) -> ExitCode:
 
 
 @dataclass(slots=True)
-class Dialogue:
+class Dialogue(NobodyLooks):
     """A `CallObserver` that prints who says what, and when."""
 
     output: Output
-    began: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=time.monotonic)
     result: CallResult | None = None
     ended_call: asyncio.Event = field(default_factory=asyncio.Event)
+    record: CallRecord = field(default_factory=CallRecord)
 
     def tell(self, who: str, what: str) -> None:
         """Prints a line."""
-        self.output.line(f"{time.monotonic() - self.began:6.2f} s  {who:7} {what}", _STYLES.get(who, "dim"))
+        self.output.line(f"{time.monotonic() - self.since:6.2f} s  {who:7} {what}", _STYLES.get(who, "dim"))
 
-    def asked(self, _call_id: str, text: str) -> None:
+    def asked(self, call_id: str, text: str) -> None:
         """What the edge understood."""
+        del call_id
         self.tell("", f"understood: {text}")
 
-    def spoke(self, _call_id: str, text: str) -> None:
+    def spoke(self, call_id: str, text: str) -> None:
         """What the caller hears."""
+        del call_id
         self.tell("desk", text)
 
-    def responded(self, _call_id: str, after: timedelta) -> None:
+    def responded(self, call_id: str, after: timedelta) -> None:
         """How long the caller waited."""
+        del call_id
         self.tell("", f"answered after {after / timedelta(milliseconds=1):.0f} ms")
 
-    def ended(self, _call_id: str, result: CallResult) -> None:
+    def recording(self, call_id: str, *, paused: bool) -> None:
+        """The recording is made on the caller's side."""
+        del call_id
+        self.record.pause(paused=paused)
+        self.tell("", "the recording pauses" if paused else "the recording goes on")
+
+    def ended(self, call_id: str, result: CallResult) -> None:
         """How it ended."""
+        del call_id
         self.result = result
         target = f" at {result.target}" if result.target else ""
         self.tell("", f"{result.end.value}{target}")
@@ -120,8 +133,9 @@ async def play_call(agents: Path, recording: Path, output: Output) -> ExitCode:
             part = VoicePartSettings(edge=mesh.edge, voice=voice)
             async with tracing, run_voice(part, tracing.tracer, dialogue) as running:
                 output.line(f"A caller dials {running.edge.address}.")
-                dialogue.began = time.monotonic()
+                dialogue.since = time.monotonic()
                 async with phone_call(running.edge.address) as phone, asyncio.timeout(_CALL_LIMIT.total_seconds()):
+                    dialogue.record = phone.record
                     figures = await call_the_service_desk(ScriptedCaller(phone, running.synthesiser, dialogue.tell))
                     await dialogue.ended_call.wait()
                     await asyncio.to_thread(phone.record.write_wav, recording)

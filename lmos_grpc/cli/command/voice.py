@@ -14,6 +14,7 @@ from lmos_grpc.cli.exit_code import ExitCode
 from lmos_grpc.cli.ivr import speech_options
 from lmos_grpc.cli.ivr.speech_options import about_speech, phrases_in_file, telephone_channel
 from lmos_grpc.cli.ivr.voice_part import VoicePartSettings, run_voice
+from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
 from lmos_grpc.cli.mesh.whereabouts import find_mesh
 from lmos_grpc.cli.options import pass_invocation
 from lmos_grpc.cli.running import run, stop_signals
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 @about_speech
 @options.at_edge
 @options.in_state
-@options.insecure_listen
+@options.listening
 @options.as_caller
 @options.as_json
 @options.everywhere
@@ -54,6 +55,7 @@ def voice(
     transfer_to: str,
     max_calls: int,
     phrases: Path | None,
+    engine: str | None,
     speech_processes: int,
     speech_server: str,
     recogniser: str,
@@ -74,7 +76,8 @@ def voice(
     """
     options.show_logs(verbose=invocation.verbose)
     settings = invocation.settings()
-    require_safe_address(listen, insecure_ok=settings.mesh.insecure_listen)
+    for each in (listen, settings.mesh.metrics):
+        require_safe_address(each, insecure_ok=settings.mesh.insecure_listen)
     if agi:
         require_safe_address(agi, insecure_ok=settings.mesh.insecure_listen)
     caller, mesh = settings.caller, find_mesh(settings)
@@ -92,8 +95,9 @@ def voice(
         phrases=phrases_in_file(phrases),
         max_calls=max_calls,
         processes=speech_processes,
-        server=speech_options.speech_server(speech_server, recogniser, synthesiser, speaker),
+        server=speech_options.speech_server(engine, speech_server, recogniser, synthesiser, speaker),
         drain=timedelta(seconds=30),
+        metrics=MeshSettings.of(settings).metrics,
     )
     return run(answer_calls(part, mesh.otlp, invocation.output))
 
@@ -108,9 +112,13 @@ async def answer_calls(part: VoicePartSettings, otlp: str, output: Output) -> Ex
     with stop_signals() as stop:
         async with tracing, run_voice(part, tracing.tracer) as running:
             if output.json:
-                output.json_line({"event": "ready", "role": "voice", "voice": running.edge.address})
+                output.json_line(
+                    {"event": "ready", "role": "voice", "voice": running.edge.address, "metrics": running.metrics}
+                )
             else:
-                output.line(f"voice is up: AudioSocket at {running.edge.address}, the mesh at {part.edge}")
+                output.line(
+                    f"voice is up: AudioSocket at {running.edge.address}, the mesh at {part.edge}, {running.metrics}"
+                )
             await stop.wait()
             if not output.json:
                 output.line("draining: calls may come to their end")

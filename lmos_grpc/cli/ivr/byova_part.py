@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.channels.byova.conversation import ByovaParts
 from lmos_grpc.channels.byova.jws import JwsCheck
-from lmos_grpc.channels.byova.messages import SERVICE
+from lmos_grpc.channels.byova.messages import SERVICE, reflected_pool
 from lmos_grpc.channels.byova.service import add_virtual_agent, virtual_agent
 from lmos_grpc.channels.byova.settings import ByovaSettings
+from lmos_grpc.channels.voice.metered_calls import MeteredCalls
 from lmos_grpc.channels.voice.phrases import phrases_in
 from lmos_grpc.channels.voice.ready_phrases import ready_phrases
 from lmos_grpc.channels.voice.webrtc_detector import WebRtcDetector
+from lmos_grpc.cli.ivr.metrics_part import metrics_served
 from lmos_grpc.cli.ivr.speech_part import SpeechSettings, run_speech
 from lmos_grpc.clients.converse_client import ConverseClient
 from lmos_grpc.clients.discovery_client import DiscoveryClient
 from lmos_grpc.rpc import open_channel, serve
-from lmos_grpc.telemetry import ServerTracingInterceptor, client_interceptors
+from lmos_grpc.telemetry import CallMetrics, ServerTracingInterceptor, client_interceptors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,13 +29,17 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     from lmos_grpc.channels.byova.jws import JwsRules
+    from lmos_grpc.channels.riva.riva_engines import RivaSettings
     from lmos_grpc.channels.speech.engine import Synthesiser
     from lmos_grpc.channels.speech.openai_engines import OpenAiSpeechSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ByovaPartSettings:
-    """What one virtual agent is made with. `jws` None: whoever gets through to it is believed to be Webex."""
+    """What one virtual agent is made with. `jws` None: whoever gets through to it is believed to be Webex.
+
+    `metrics` empty: they are not served.
+    """
 
     edge: str
     listen: str = "127.0.0.1:0"
@@ -41,8 +47,9 @@ class ByovaPartSettings:
     jws: JwsRules | None = None
     phrases: tuple[str, ...] = ()
     processes: int = 2
-    server: OpenAiSpeechSettings | None = None
+    server: OpenAiSpeechSettings | RivaSettings | None = None
     drain: timedelta = timedelta(0)
+    metrics: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class RunningByova:
 
     address: str
     synthesiser: Synthesiser
+    metrics: str = ""
 
 
 @asynccontextmanager
@@ -63,6 +71,7 @@ async def run_byova(settings: ByovaPartSettings, tracer: Tracer) -> AsyncIterato
     """
     byova = settings.byova
     phrases = phrases_in(byova.locale)
+    metrics = CallMetrics()
     check = JwsCheck(settings.jws) if settings.jws else None
     speech = SpeechSettings(
         locale=byova.locale,
@@ -83,6 +92,8 @@ async def run_byova(settings: ByovaPartSettings, tracer: Tracer) -> AsyncIterato
                 phrases=phrases,
                 ready=await ready_phrases(synthesiser, (byova.greeting, *phrases.all), byova.locale),
                 detector=WebRtcDetector,
+                tracer=tracer,
+                observer=MeteredCalls(metrics),
             )
 
             async def agents() -> list[str]:
@@ -97,6 +108,8 @@ async def run_byova(settings: ByovaPartSettings, tracer: Tracer) -> AsyncIterato
                     services=[SERVICE],
                     interceptors=[ServerTracingInterceptor(tracer)],
                     drain=settings.drain,
+                    pool=reflected_pool(),
                 ) as server,
+                metrics_served(metrics, settings.metrics) as at,
             ):
-                yield RunningByova(server.address, synthesiser)
+                yield RunningByova(server.address, synthesiser, at)

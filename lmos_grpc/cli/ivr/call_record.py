@@ -27,11 +27,12 @@ class Track:
     times: list[float] = field(default_factory=list)
     frames: list[bytes] = field(default_factory=list)
     audible: list[bool] = field(default_factory=list)
+    withheld: bool = False
 
     def add(self, at: float, pcm: bytes) -> None:
-        """A frame that passed the caller's telephone."""
+        """A frame that passed the caller's telephone. While it is withheld, only whether there was sound is kept."""
         self.times.append(at)
-        self.frames.append(pcm)
+        self.frames.append(bytes(len(pcm)) if self.withheld else pcm)
         self.audible.append(any(pcm) and level(pcm) > _AUDIBLE)
 
     @property
@@ -79,6 +80,10 @@ class CallRecord:
 
     said: Track = field(default_factory=Track)
     heard: Track = field(default_factory=Track)
+
+    def pause(self, *, paused: bool) -> None:
+        """What is said from now on is silence in the record, or is kept again."""
+        self.said.withheld = self.heard.withheld = paused
 
     def write_wav(self, path: Path) -> None:
         """Keeps the call: the caller on the left, the desk on the right."""

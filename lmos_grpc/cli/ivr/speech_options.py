@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lmos_grpc.channels.riva.riva_engines import RivaSettings
 from lmos_grpc.channels.speech.openai_engines import OpenAiSpeechSettings
+from lmos_grpc.cli.mesh.mesh_settings import split_address
 from lmos_grpc.cli.settings import CallerSection
 from lmos_grpc.errors import InvalidConfigurationError
 
@@ -20,8 +23,16 @@ if TYPE_CHECKING:
 _TELEPHONE = "ivr"
 
 
+class Engine(Enum):
+    """Whose speech engines are used."""
+
+    OFFLINE = "offline"
+    OPENAI = "openai"
+    RIVA = "riva"
+
+
 def about_speech(command: Command) -> Command:
-    """Adds --phrases, --speech-processes, --speech-server, --recogniser, --synthesiser and --speaker."""
+    """Adds --phrases, --engine, --speech-processes, --speech-server, --recogniser, --synthesiser and --speaker."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -35,14 +46,25 @@ _OPTIONS = (
         help="Phrases to listen for, one a line, beside those of the agents' cards.",
     ),
     click.option(
+        "--engine",
+        type=click.Choice([each.value for each in Engine]),
+        help="Who hears and speaks: the engines of the extra `voice`, a server with OpenAI's speech interface, or one "
+        "with NVIDIA Riva's over gRPC [default: openai with --speech-server, else offline].",
+    ),
+    click.option(
         "--speech-processes", default=2, show_default=True, help="Processes for each of the two offline engines."
     ),
     click.option(
-        "--speech-server", default="", metavar="URL", help="A server with OpenAI's speech interface; $OPENAI_API_KEY."
+        "--speech-server",
+        default="",
+        metavar="URL|HOST:PORT",
+        help="The server of --engine openai (a URL; its key is $OPENAI_API_KEY) or riva (an address).",
     ),
     click.option("--recogniser", default="", metavar="MODEL", help="Its model that makes words of speech."),
-    click.option("--synthesiser", default="", metavar="MODEL", help="Its model that makes speech of words."),
-    click.option("--speaker", default="alloy", show_default=True, help="The voice of that model."),
+    click.option(
+        "--synthesiser", default="", metavar="MODEL", help="Its model that makes speech of words; openai only."
+    ),
+    click.option("--speaker", default="", help="Its voice [default: alloy with openai, with riva the server's own]."),
 )
 
 
@@ -51,22 +73,38 @@ def phrases_in_file(path: Path | None) -> tuple[str, ...]:
     return tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()) if path else ()
 
 
-def speech_server(url: str, recogniser: str, synthesiser: str, speaker: str) -> OpenAiSpeechSettings | None:
+def speech_server(
+    engine: str | None, server: str, recogniser: str, synthesiser: str, speaker: str
+) -> OpenAiSpeechSettings | RivaSettings | None:
     """The speech server that the options describe; None where there is none.
 
     Raises:
-        InvalidConfigurationError: a model is named and no server, or a server and no model.
+        InvalidConfigurationError: the options do not fit together.
     """
-    if bool(url) != bool(recogniser or synthesiser):
+    chosen = Engine(engine) if engine else Engine.OPENAI if server or recogniser or synthesiser else Engine.OFFLINE
+    match chosen:
+        case Engine.OFFLINE:
+            if server or recogniser or synthesiser or speaker:
+                raise InvalidConfigurationError("--engine offline has no server, no models and no speaker to choose")
+            return None
+        case Engine.OPENAI:
+            return _openai(server, recogniser, synthesiser, speaker)
+        case Engine.RIVA:
+            if not server or synthesiser:
+                raise InvalidConfigurationError("--engine riva takes --speech-server HOST:PORT, and no --synthesiser")
+            split_address(server)
+            return RivaSettings(address=server, model=recogniser, voice=speaker)
+
+
+def _openai(url: str, recogniser: str, synthesiser: str, speaker: str) -> OpenAiSpeechSettings:
+    if not url or not (recogniser or synthesiser):
         raise InvalidConfigurationError("--speech-server needs --recogniser MODEL or --synthesiser MODEL, or both")
-    if not url:
-        return None
     return OpenAiSpeechSettings(
         base_url=url,
         api_key=os.environ.get("OPENAI_API_KEY", ""),
         transcription_model=recogniser,
         speech_model=synthesiser,
-        voice=speaker,
+        voice=speaker or "alloy",
     )
 
 

@@ -9,8 +9,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lmos_grpc.channels.speech.offline_engines import offline_engines
-from lmos_grpc.channels.speech.openai_engines import OpenAiRecogniser, OpenAiSynthesiser, openai_client
+from lmos_grpc.channels.riva.riva_engines import RivaSettings, riva_engines
+from lmos_grpc.channels.speech.offline_engines import offline_engines, require_packages
+from lmos_grpc.channels.speech.openai_engines import (
+    OpenAiRecogniser,
+    OpenAiSpeechSettings,
+    OpenAiSynthesiser,
+    openai_client,
+)
 from lmos_grpc.cli.running import beside
 from lmos_grpc.errors import LmosError
 
@@ -19,7 +25,6 @@ if TYPE_CHECKING:
 
     from lmos_grpc.channels.speech.engine import Recogniser, Synthesiser
     from lmos_grpc.channels.speech.offline_engines import SphinxRecogniser
-    from lmos_grpc.channels.speech.openai_engines import OpenAiSpeechSettings
     from lmos_grpc.clients.discovery_client import DiscoveryClient
     from lmos_grpc.domain.instance import Agent
 
@@ -39,7 +44,7 @@ class SpeechSettings:
     channel: str = "ivr"
     phrases: tuple[str, ...] = ()
     processes: int = 2
-    server: OpenAiSpeechSettings | None = None
+    server: OpenAiSpeechSettings | RivaSettings | None = None
 
 
 @asynccontextmanager
@@ -51,21 +56,41 @@ async def run_speech(
     Raises:
         EnvironmentFaultError: the engines are not installed.
     """
+    require_packages()  # whoever makes words of speech: where it begins and ends is told here
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        recogniser, synthesiser = await enter(offline_engines(settings.phrases, processes=settings.processes))
+        match settings.server:
+            case RivaSettings():
+                yield await enter(riva_engines(settings.server))
+            case OpenAiSpeechSettings():
+                yield await enter(_openai(settings, settings.server, discovery))
+            case None:
+                yield await enter(_offline(settings, discovery))
+
+
+@asynccontextmanager
+async def _offline(
+    settings: SpeechSettings, discovery: DiscoveryClient
+) -> AsyncIterator[tuple[Recogniser, Synthesiser]]:
+    async with offline_engines(settings.phrases, processes=settings.processes) as (recogniser, synthesiser):
         listening = _Listening(recogniser, discovery, settings)
         await listening.learn()
-        await enter(beside(listening.keep_learning()))
-        heard_by: Recogniser = recogniser
-        spoken_by: Synthesiser = synthesiser
-        if server := settings.server:
-            client = await enter(openai_client(server))
-            if server.transcription_model:
-                heard_by = OpenAiRecogniser(client, server.transcription_model)
-            if server.speech_model:
-                spoken_by = OpenAiSynthesiser(client, server.speech_model, server.voice)
-        yield heard_by, spoken_by
+        async with beside(listening.keep_learning()):
+            yield recogniser, synthesiser
+
+
+@asynccontextmanager
+async def _openai(
+    settings: SpeechSettings, server: OpenAiSpeechSettings, discovery: DiscoveryClient
+) -> AsyncIterator[tuple[Recogniser, Synthesiser]]:
+    async with openai_client(server) as client, AsyncExitStack() as stack:
+        recogniser = OpenAiRecogniser(client, server.transcription_model) if server.transcription_model else None
+        synthesiser = OpenAiSynthesiser(client, server.speech_model, server.voice) if server.speech_model else None
+        if recogniser and synthesiser:
+            yield recogniser, synthesiser
+            return
+        heard_by, spoken_by = await stack.enter_async_context(_offline(settings, discovery))
+        yield recogniser or heard_by, synthesiser or spoken_by
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
 
 from lmos_grpc.clients.agent_client import AgentClient
 from lmos_grpc.errors import MeshStartingError
 from lmos_grpc.rpc import open_channel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from datetime import timedelta
+    from types import TracebackType
 
     from opentelemetry.trace import Tracer
 
@@ -22,21 +23,32 @@ if TYPE_CHECKING:
 
 
 class AgentLine:
-    """Calls agents through Envoy's internal listener once `connected` has said where that is."""
+    """Calls agents through Envoy's internal listener once `connect` has said where that is.
+
+    It is open until the end of its block, around whoever runs turns: a turn that is to end while the process drains
+    needs its agent.
+    """
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
         self._client: AgentClient | None = None
+        self._channel = AsyncExitStack()
 
-    @asynccontextmanager
-    async def connected(self, internal: str) -> AsyncIterator[None]:
-        """Holds the line open while the block runs."""
-        async with open_channel(internal) as channel:
-            self._client = AgentClient(channel, tracer=self._tracer, address=internal)
-            try:
-                yield
-            finally:
-                self._client = None
+    async def __aenter__(self) -> Self:
+        """Leads nowhere yet."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the line."""
+        self._client = None
+        await self._channel.aclose()
+
+    async def connect(self, internal: str) -> None:
+        """Says where Envoy is."""
+        channel = await self._channel.enter_async_context(open_channel(internal))
+        self._client = AgentClient(channel, tracer=self._tracer, address=internal)
 
     def receive(
         self,

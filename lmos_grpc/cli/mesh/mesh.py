@@ -104,7 +104,7 @@ async def run_mesh(
                     restarting=tell,
                 )
             )
-            await enter(orchestrator.line.connected(edge.internal))
+            await orchestrator.line.connect(edge.internal)
             stack.enter_context(noted(settings.state, Whereabouts(edge.edge, edge.internal, otlp, metrics)))
             commands = agent_commands(
                 settings.agents,

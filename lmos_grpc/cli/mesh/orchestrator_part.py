@@ -81,8 +81,8 @@ async def run_orchestrator(
         asyncio.TaskGroup() as endings,
         run_classifier(routing.classifier, telemetry.metrics) as classifier,
         open_consultant(routing.opinion) as consultant,
+        AgentLine(tracing.tracer) as line,
     ):
-        line = AgentLine(tracing.tracer)
         with closing(Router(view, classifier, routing, consultant=consultant)) as router:
             orchestrator = Orchestrator(router, view, log, line, judge=judge)
             runner = MeteredRunner(LimitedRunner(orchestrator, turns.max_turns), telemetry.metrics)

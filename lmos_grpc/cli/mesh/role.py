@@ -100,9 +100,9 @@ async def _orchestrator(
         _remote_view(settings, telemetry) as view,
         run_orchestrator(mesh.state, address, view, telemetry, mesh.routing, turns=mesh.turns) as orchestrator,
         rules_in_force(mesh.rules, orchestrator.router, settings.serve.discovery, mesh.state, telemetry.metrics),
-        orchestrator.line.connected(mesh.internal),
         AsyncExitStack() as stack,
     ):
+        await orchestrator.line.connect(mesh.internal)
         addresses = {"discovery": settings.serve.discovery, "internal": mesh.internal}
         if mesh.routing.express is not ExpressLane.OFF and not settings.serve.routers_apart:
             # In this process a router need not ask for the state of conversations, nor send its records.

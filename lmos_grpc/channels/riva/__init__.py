@@ -1,0 +1,3 @@
+"""Speech engines of an NVIDIA Riva server, over gRPC."""
+
+__all__: list[str] = []

@@ -27,8 +27,7 @@ _DESCRIPTORS = "lmos_descriptors.binpb"
 _EXPRESS_PARTS = (
     "filter",
     "route",
-    "per_route",
-    "body_limit",
+    "check",
     "session_question",
     "session_route",
 )  # of the edge listener
@@ -100,7 +99,7 @@ def _listener(name: str, settings: EnvoySettings, host: str, port: int) -> objec
         "TRACING": _tracing(settings, service).get("tracing"),
         "ACCESS_LOG": _access_log(settings, service),
         **{f"EXPRESS_{part.upper()}": _express(settings).get(part) for part in _EXPRESS_PARTS},
-        "LOCAL_REPLIES": local_reply_config(_parsed("local_replies.yaml")),
+        "LOCAL_REPLIES": local_reply_config(_parsed("local_replies.yaml"), web=name == "edge"),
         "ALLOWED_ORIGINS": [_origin(each) for each in settings.allowed_origins],
         "DESCRIPTORS": base64.b64encode(_folder().joinpath(_DESCRIPTORS).read_bytes()).decode(),
     }

@@ -178,11 +178,15 @@ async def test_a_large_message_arrives_whole_at_the_orchestrator_when_the_router
     assert express.mesh.orchestrator.said == [said] * 5
 
 
-async def test_a_message_that_is_too_large_is_refused_by_name(express: Express) -> None:
+@pytest.mark.parametrize("size", [5_300_000, 12_000_000])
+async def test_a_message_that_is_too_large_is_refused_by_name(express: Express, size: int) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await answer(express.ask(numbered(7_000_000)))
+        await answer(express.ask(numbered(size)))
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert dict(refused.value.trailing_metadata() or ())["x-lmos-error-reason"] == "MESSAGE_TOO_LARGE"
+    trailers = dict(refused.value.trailing_metadata() or ())
+    assert trailers["x-lmos-error-reason"] == "MESSAGE_TOO_LARGE"
+    assert trailers["grpc-status-details-bin"]
+    assert not express.mesh.orchestrator.said
 
 
 async def test_a_first_message_that_comes_late_takes_the_express_lane(express: Express) -> None:

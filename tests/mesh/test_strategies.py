@@ -14,6 +14,7 @@ import pytest
 from lmos_grpc import Agent, MeshClient, Strategy, StrategyKind, TextDelta, TurnDone
 from lmos_grpc.cli.command.ask import Question, ask_mesh
 from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.cli.mesh.turn_settings import TurnSettings
 from lmos_grpc.domain.event import Outcome
 from lmos_grpc.domain.strategy import strategy_named
 from lmos_grpc.domain.turn import RouteHint
@@ -96,6 +97,20 @@ async def test_the_best_of_three_answers_is_given_alone(tmp_path: Path) -> None:
         events = await told(client, Strategy(StrategyKind.BEST))
     assert texts(events) == {"a": "a knows of none."}
     assert outcomes(events) == dict.fromkeys("abc", Outcome.COMPLETED)
+
+
+async def test_an_agent_that_says_more_than_the_mesh_holds_back_is_out(tmp_path: Path) -> None:
+    talker = Agent("talker-agent", version="1.0.0", description="Says much.")
+
+    @talker.capability(CAPABILITY, version="9.0.0")
+    async def tell_outages(_turn: Turn) -> AsyncIterator[str]:
+        yield "x" * 20_000
+
+    street, turns = Street(), TurnSettings(most_held_bytes=10_000)
+    async with whole_mesh(tmp_path, talker, *street.agents, turns=turns) as mesh, MeshClient(mesh.edge) as client:
+        events = await told(client, Strategy(StrategyKind.BEST))
+    assert texts(events) == {"a": "a knows of none."}
+    assert outcomes(events) == {"t": Outcome.FAILED, **dict.fromkeys("abc", Outcome.COMPLETED)}
 
 
 async def test_where_the_best_agent_is_slow_the_next_one_steps_in(tmp_path: Path) -> None:

@@ -114,6 +114,9 @@ def test_the_settings_of_the_command_line_make_a_mesh(tmp_path: Path) -> None:
     settings = MeshSettings.of(Settings(mesh=section, agents=("a.py",)))
     assert (settings.edge, settings.metrics, settings.agents) == ("127.0.0.1:1234", "127.0.0.1:4321", ("a.py",))
     assert settings.routing.fallback_agent == "concierge"
+    section = MeshSection(state=tmp_path, most_held_bytes=10_000, max_turns=7)
+    turns = MeshSettings.of(Settings(mesh=section)).turns
+    assert (turns.most_held_bytes, turns.max_turns) == (10_000, 7)
 
 
 def test_addresses_are_split() -> None:

@@ -26,8 +26,8 @@ class Limits:
     # Streams that a client resets on one connection: so many at once, and so many a second; then another connection has
     # its place. Against floods (CVE-2023-44487) an Envoy that is not told otherwise (ours is, envoy/) breaks a
     # connection off, with every call on it, at 250 resets that came before any answer, and at 1,000 that came faster
-    # than 33 a second, as every server on nghttp2 does. The rest is for the calls that still run on a connection when it
-    # is replaced.
+    # than 33 a second, as every server on nghttp2 does. The rest is for the calls that still run on a connection when
+    # it is replaced.
     reset_burst: int = 100
     resets_per_second: int = 30
     # A writer waits above this.

@@ -41,10 +41,12 @@ class TurnAccount:
 
     def take(self, body: EventBody, source: Source) -> None:
         """Takes in an event of our own."""
+        if isinstance(body, TextDelta):
+            speaking = self._speaking
+            voice = speaking if speaking and speaking.origin.source is source else self._voice(source)
+            voice.say(body.text, self)
+            return
         match body:
-            case TextDelta(text):
-                self._voice(source).say(text, self)
-                return
             case MessageDone(message):
                 self._voice(source).message = message
             case Prompt(kind=kind) if kind is not PromptKind.FILLER:

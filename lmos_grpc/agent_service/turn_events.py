@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lmos_grpc.agent_service.turn_account import TurnAccount
 from lmos_grpc.domain.conversation import Durability
-from lmos_grpc.domain.event import Accepted, AgentEvent, Failure, Outcome, Source, Status, TurnDone, Usage
+from lmos_grpc.domain.event import Accepted, Failure, Outcome, Source, Status, TurnDone, Usage
 from lmos_grpc.domain.sensitive import WITHHELD
-from lmos_grpc.wire.framed_event import frame_of
+from lmos_grpc.wire.framed_event import Origin, frame_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +42,7 @@ class TurnEvents:
         self._outlet = outlet
         self._tasks = tasks
         self._sequence = 0
+        self._origin = Origin(_SELF)
         self._last: bytes | None = None
         self._sensitive = turn.sensitive
         self._log_comes_first = kept.beginning.durability is Durability.BEFORE_SHOWN
@@ -67,9 +67,10 @@ class TurnEvents:
             return
         self._sequence = sequence = self._sequence + 1
         self.account.take(body, source)
-        event = AgentEvent(sequence, self._turn_id, body, source)
-        frame = frame_of(event)
-        to_keep = frame_of(_to_keep(event)) if self._sensitive else frame
+        if self._origin.source is not source:
+            self._origin = Origin(source)
+        frame = frame_from(sequence, self._turn_id, body, self._origin)
+        to_keep = frame_from(sequence, self._turn_id, _to_keep(body), self._origin) if self._sensitive else frame
         self._take(frame, to_keep, last=self.account.outcome is not None)
 
     def relay(self, event: SaidEvent, source: Source, /) -> None:
@@ -79,8 +80,8 @@ class TurnEvents:
         self._sequence = sequence = self._sequence + 1
         frame = event.frame_as(sequence, self._turn_id, self.account.relay(event, source))
         if self._log_comes_first or self._sensitive:
-            withheld = AgentEvent(sequence, self._turn_id, Status(WITHHELD), source)
-            self._take(frame, frame_of(withheld) if self._sensitive else frame, last=False)
+            withheld = frame_from(sequence, self._turn_id, Status(WITHHELD), Origin(source))
+            self._take(frame, withheld if self._sensitive else frame, last=False)
         else:
             self._kept.add(frame)
             self._outlet.put(frame)
@@ -159,15 +160,15 @@ class TurnEvents:
             inflow.resume()
 
 
-def _to_keep(event: AgentEvent) -> AgentEvent:
-    """An event of a sensitive turn as the log may have it: that there was one, and how it ended."""
-    match event.body:
+def _to_keep(body: EventBody) -> EventBody:
+    """What the log may have of an event of a sensitive turn: that there was one, and how it ended."""
+    match body:
         case Accepted() | Usage():
-            return event
+            return body
         case TurnDone(outcome, usage):
-            return replace(event, body=TurnDone(outcome, usage))
+            return TurnDone(outcome, usage)
         case _:
-            return replace(event, body=Status(WITHHELD))
+            return Status(WITHHELD)
 
 
 class _Nobody:

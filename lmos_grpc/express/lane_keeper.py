@@ -89,12 +89,14 @@ class LaneKeeper:
     async def after_asking(self, turn: TurnRequest) -> bytes:
         """The answer, once it is known what was said before in the conversation."""
         try:
-            await self._recorder.write_before(turn)
-            known = self.at_once(turn)
-            if known is not None:
-                return known
-            state = await self._conversations.state_before(_key(turn))
-            return self._before(_key(turn)) or self._decided(turn, state)  # it may have come twice at once
+            if self._recorder.is_owed_before(turn):
+                await self._recorder.write_before(turn)
+                known = self.at_once(turn)
+                if known is not None:
+                    return known
+            key = _key(turn)
+            state = await self._conversations.state_before(key)
+            return self._before(key) or self._decided(turn, state)  # it may have come twice at once
         except LmosError as error:
             # What cannot be routed is for the orchestrator to say.
             _LOG.debug("leaving turn %s to the orchestrator: %s", turn.turn_id, error)

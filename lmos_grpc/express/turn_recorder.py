@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.conversation import TurnRecord
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _WAITING = 1_000
 # An answer of the router that came too late leaves the turn to the orchestrator, which begins it in the log at once: so
-# it has to come first there, or it would find the turn done. And the log writes together what comes together.
+# it has to come first there, or it would find the turn done.
 _SETTLED_AFTER = timedelta(milliseconds=250)
+# The log writes together what comes together, and decisions wait for that only so long.
+_PAUSE_SECONDS = 0.02
+_MOST_TOGETHER = 64
 _LAST_WRITES = timedelta(seconds=5)
 
 
@@ -36,6 +41,7 @@ class _Ran:
     key: TurnKey
     turn: TurnRequest
     target: Target
+    settled: float  # when, by the clock of the loop
 
 
 class TurnRecorder:
@@ -51,19 +57,23 @@ class TurnRecorder:
     ) -> None:
         self._log = log
         self._now = now
-        self._settled_after = settled_after
-        self._queue: asyncio.Queue[_Ran] = asyncio.Queue(waiting)
+        self._settled_after = settled_after.total_seconds()
+        self._most_waiting = waiting
+        self._waiting: deque[_Ran] = deque()
+        self._came = asyncio.Event()
+        self._ending = asyncio.Event()
         self._unwritten: dict[tuple[str, str], _Ran] = {}
 
     @property
     def has_room(self) -> bool:
         """Whether another turn can be taken; if not, the log is slower than the lane."""
-        return not self._queue.full()
+        return len(self._waiting) < self._most_waiting
 
     def take(self, key: TurnKey, turn: TurnRequest, target: Target) -> None:
         """Takes a turn; there has to be room."""
-        ran = _Ran(key, turn, target)
-        self._queue.put_nowait(ran)
+        ran = _Ran(key, turn, target, asyncio.get_running_loop().time() + self._settled_after)
+        self._waiting.append(ran)
+        self._came.set()
         self._unwritten[key.tenant, key.conversation_id] = ran
 
     def is_owed_before(self, turn: TurnRequest) -> bool:
@@ -87,23 +97,31 @@ class TurnRecorder:
             try:
                 yield
             finally:
+                self._ending.set()
+                self._came.set()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LAST_WRITES.total_seconds()):
-                        await self._queue.join()
-                writing.cancel()
+                        await writing
 
     async def _write_all(self) -> None:
-        while True:
-            together = [await self._queue.get()]
-            waiting = self._queue.qsize()
-            await asyncio.sleep(self._settled_after.total_seconds())
-            # Not those that came while we slept: they have not settled.
-            together += [self._queue.get_nowait() for _ in range(waiting)]
+        while self._waiting or not self._ending.is_set():
+            self._came.clear()
+            if not self._waiting:
+                await self._came.wait()
+                continue
+            together = await self._settled()
             async with asyncio.TaskGroup() as group:
                 for ran in together:
                     group.create_task(self._write(ran))
-            for _ in together:
-                self._queue.task_done()
+
+    async def _settled(self) -> list[_Ran]:
+        """The next turns that have settled, after a pause; at the end there is nothing to wait for."""
+        now = asyncio.get_running_loop().time
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(max(self._waiting[0].settled, now() + _PAUSE_SECONDS)):
+                await self._ending.wait()
+        settled = takewhile(lambda each: self._ending.is_set() or each.settled <= now(), self._waiting)
+        return [self._waiting.popleft() for _ in list(islice(settled, _MOST_TOGETHER))]
 
     async def _write(self, ran: _Ran) -> None:
         try:

@@ -40,7 +40,7 @@ class BackgroundLearning:
         return self._classifier.name
 
     def sync(self, changed: Mapping[AgentKey, AgentCard | None]) -> None:
-        """Takes note of the cards, to learn from them soon; five milliseconds go into a first glance at new ones."""
+        """Takes note of the cards, to learn from them soon, after five milliseconds of a first glance."""
         self._changed.update(changed)
         self._classifier.glance(changed, time.thread_time() + _GLANCE_SECONDS)
         self._settled.clear()

@@ -163,8 +163,9 @@ class Router:
         terms = self.terms(turn)
         if reason := terms.keeps_managed(turn):
             return LaneChoice(Lane.MANAGED, reason)
-        if self._settings.express is not ExpressLane.OFF:
-            turn = replace(turn, hint=replace(turn.hint, lane=terms.lane_of(turn)))
+        wanted = terms.lane_of(turn)
+        if self._settings.express is not ExpressLane.OFF and wanted is not turn.hint.lane:
+            turn = replace(turn, hint=replace(turn.hint, lane=wanted))
         agent = self._view.agents.get(decision.targets[0].key) if decision.targets else None
         return choose_lane(turn, decision, state, agent.card if agent else None, self._settings.express)
 

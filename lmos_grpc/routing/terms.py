@@ -61,6 +61,8 @@ class Terms:
     def applied_to(self, turn: TurnRequest) -> TurnRequest:
         """The turn with what its caller left open, and within the limits of its tenant and channel."""
         strategy, tenant, channel = turn.hint.strategy, self.tenant, self.channel
+        if tenant is None and channel is None:
+            return turn
         limits = (each.turn_budget for each in (tenant, channel) if each)
         strategy = replace(strategy, turn_budget=_shortest(strategy.turn_budget, *limits))
         if channel:

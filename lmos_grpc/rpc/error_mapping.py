@@ -42,16 +42,25 @@ _CODES: dict[grpc.StatusCode, Code] = {wire: code for code, wire in _GRPC_CODES.
 class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
     """Ends a call that raised with the status of its error; what is not ours leaves as INTERNAL, neutrally worded."""
 
+    def __init__(self) -> None:
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Wraps the handler of the method."""
+        """Wraps the handler of the method, once."""
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
         method = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[method] = (handler, self._wrap(handler, method))
+        return known[1]
+
+    def _wrap(self, handler: Handler, method: str) -> Handler:
         kind = ("stream" if handler.request_streaming else "unary", "stream" if handler.response_streaming else "unary")
         name = "_".join(kind)
         make = getattr(grpc, f"{name}_rpc_method_handler")

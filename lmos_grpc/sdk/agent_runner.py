@@ -175,8 +175,7 @@ class _CapabilityTurn:
             outcome = await _answer(self.offer, Turn(scope), answering)
             await answering.finish(outcome, meter.elapsed)
             meter.outcome = outcome
-            observed.usage(*_tokens(scope))
-            observed.finish(outcome.name)
+            observed.finish(outcome.name, *_tokens(scope))
 
 
 def _tokens(scope: TurnScope) -> tuple[int, int]:

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from lmos_grpc.domain.event import EventBody, Source
     from lmos_grpc.sdk.turn_scope import TurnScope
 
+_OUTCOMES = {
+    Transfer: Outcome.TRANSFERRED,
+    SessionEnded: Outcome.SESSION_ENDED,
+    Clarification: Outcome.INPUT_REQUIRED,
+}
+
 
 class Tell(Protocol):
     """Sends one event of a turn on, as far as the code of an agent has to do with it."""
@@ -50,23 +56,21 @@ class Answering:
     async def take(self, item: str | EventBody) -> Outcome | None:
         """Emits what was yielded. An outcome means that it ends the turn."""
         await self._emit_waiting()
+        if isinstance(item, str):
+            item = TextDelta(item)
         match item:
-            case str(text) | TextDelta(text):
-                await self._say(text)
+            case TextDelta():
+                await self._say(item)
             case Status() | ToolCall() | InputSpec() | Prompt() | Recording() | Unread():
                 await self.emit(item, self.source)
-            case Transfer():
-                return await self._end_with(item, Outcome.TRANSFERRED)
-            case SessionEnded():
-                return await self._end_with(item, Outcome.SESSION_ENDED)
+            case Transfer() | SessionEnded() | Clarification():
+                return await self._end_with(item, _OUTCOMES[type(item)])
             case MessageDone():
                 self._pieces.clear()
                 await self.emit(item, self.source)
             case Usage():
                 self.scope.spent.append(item)
                 await self.emit(item, self.source)
-            case Clarification():
-                return await self._end_with(item, Outcome.INPUT_REQUIRED)
             case Handover():
                 self._check_handover()
                 return await self._end_with(item, Outcome.HANDED_OVER)
@@ -88,11 +92,11 @@ class Answering:
         await self._finish_message()
         await self.emit(TurnDone(outcome, _total(self.scope.spent, elapsed)), self.source)
 
-    async def _say(self, text: str) -> None:
-        if text:
-            self._pieces.append(text)
+    async def _say(self, said: TextDelta) -> None:
+        if said.text:
+            self._pieces.append(said.text)
             self.on_text()
-            await self.emit(TextDelta(text), self.source)
+            await self.emit(said, self.source)
 
     async def _end_with(self, last: Clarification | Handover | Transfer | SessionEnded, outcome: Outcome) -> Outcome:
         await self._finish_message()

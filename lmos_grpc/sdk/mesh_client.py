@@ -75,19 +75,21 @@ class MeshClient:
         self._tracer = tracer
         self._stack = AsyncExitStack()
         self._open_channel: grpc.aio.Channel | None = None
+        self._agents: AgentClient | None = None
 
     async def __aenter__(self) -> Self:
         """Opens the channel; calls fail fast while the mesh is away."""
         interceptors = client_interceptors(self._tracer, address=self._address) if self._tracer else ()
         channel = open_channel(self._address, interceptors=interceptors)
         self._open_channel = await self._stack.enter_async_context(channel)
+        self._agents = AgentClient(self._open_channel)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Closes the channel, and cancels the calls that run."""
-        self._open_channel = None
+        self._open_channel = self._agents = None
         await self._stack.aclose()
 
     def invoke(
@@ -102,7 +104,8 @@ class MeshClient:
             AgentStreamBrokenError: the stream lost events, or broke. The same turn id gets them all again.
             LmosError: the turn was refused, or its deadline passed.
         """
-        return unbroken(AgentClient(self._channel).invoke(self._turn(message, wishes), timeout=timeout))
+        agents = self._agents or AgentClient(self._channel)
+        return unbroken(agents.invoke(self._turn(message, wishes), timeout=timeout))
 
     async def ask(self, message: str | Message, *, timeout: timedelta | None = None, **wishes: Unpack[Wishes]) -> str:
         """Runs a turn and gives the whole answer as text, with the question at its end where one is asked back.

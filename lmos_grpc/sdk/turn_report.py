@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +15,7 @@ from lmos_grpc.errors import LmosError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from lmos_grpc.domain.event import EventBody
     from lmos_grpc.domain.turn import TurnRequest
@@ -55,13 +56,14 @@ class TurnReports:
         finally:
             await self._late.__aexit__(None, None, None)
 
-    @asynccontextmanager
-    async def of(self, turn: TurnRequest, source: Source, emit: Tell) -> AsyncIterator[Tell]:
+    def of(self, turn: TurnRequest, source: Source, emit: Tell) -> AbstractAsyncContextManager[Tell]:
         """Gives the emit through which the turn in the block has to answer, so that it is reported at its end."""
         if self._recorder is None or turn.context.lane is not Lane.EXPRESS:
-            yield emit
-            return
-        report = _Report(turn, source, emit, self._now(), self._send)
+            return nullcontext(emit)
+        return self._reported(_Report(turn, source, emit, self._now(), self._send))
+
+    @asynccontextmanager
+    async def _reported(self, report: _Report) -> AsyncIterator[Tell]:
         try:
             yield report
         except asyncio.CancelledError:

@@ -14,11 +14,14 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from lmos_grpc.telemetry import attributes as names
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
 # W3C trace context: the only form that Envoy's OpenTelemetry tracer reads and writes.
 PROPAGATOR = TraceContextTextMapPropagator()
+CARRIED = frozenset(PROPAGATOR.fields)
 # Machinery that says nothing about a turn; a span per exported span would never end.
 _UNTRACED = (
     "grpc.health.",
@@ -47,11 +50,17 @@ def is_traced(method: str) -> bool:
 
 
 def start_call_span(
-    tracer: Tracer, method: str, kind: SpanKind, *, parent: Context | None = None, address: str = ""
+    tracer: Tracer,
+    method: str,
+    kind: SpanKind,
+    *,
+    parent: Context | None = None,
+    address: str = "",
+    client: Mapping[str, str | int] | None = None,
 ) -> Span:
-    """Starts the span of a call; `address` is the server's `host:port`, where it is known."""
+    """Starts the span of a call; `address` is the server's `host:port`, and `client` tells of the client, if known."""
     name = method.removeprefix("/")
-    said: dict[str, str | int] = {names.RPC_SYSTEM_NAME: "grpc", names.RPC_METHOD: name}
+    said: dict[str, str | int] = {names.RPC_SYSTEM_NAME: "grpc", names.RPC_METHOD: name, **(client or {})}
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
         said |= {names.SERVER_ADDRESS: host.strip("[]"), names.SERVER_PORT: int(port)}

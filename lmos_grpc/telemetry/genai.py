@@ -102,14 +102,15 @@ class AgentTurn:
         """The capability that answers, where it is not known at the start."""
         self.span.set_attribute(names.LMOS_CAPABILITY, name)
 
-    def usage(self, input_tokens: int, output_tokens: int) -> None:
-        """What the models of this turn counted, together."""
-        self.span.set_attribute(names.GEN_AI_USAGE_INPUT_TOKENS, input_tokens)
-        self.span.set_attribute(names.GEN_AI_USAGE_OUTPUT_TOKENS, output_tokens)
-
-    def finish(self, outcome: str) -> None:
-        """How the turn ended."""
-        self.span.set_attribute(names.LMOS_TURN_OUTCOME, outcome)
+    def finish(self, outcome: str, input_tokens: int, output_tokens: int) -> None:
+        """How the turn ended, and what the models of it counted, together."""
+        self.span.set_attributes(
+            {
+                names.LMOS_TURN_OUTCOME: outcome,
+                names.GEN_AI_USAGE_INPUT_TOKENS: input_tokens,
+                names.GEN_AI_USAGE_OUTPUT_TOKENS: output_tokens,
+            }
+        )
 
     def fail(self, reason: str) -> None:
         """The turn failed, and its caller is told so in the stream: no exception will."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from contextlib import aclosing
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -13,11 +14,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, use_span
 
 from lmos_grpc.telemetry import attributes as names
-from lmos_grpc.telemetry.call_span import PROPAGATOR, end_call_span, is_traced, start_call_span
+from lmos_grpc.telemetry.call_span import CARRIED, PROPAGATOR, end_call_span, is_traced, start_call_span
 from lmos_grpc.telemetry.failure import record_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from opentelemetry.trace import Span, Tracer
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # deadline travels rounded up by at most a hundredth (`Timeout` of the gRPC over HTTP/2 protocol).
 _DEADLINE_SLACK_SECONDS = 0.02
 _DEADLINE_ROUNDING = 0.01
+_PEERS = 256
 
 
 class ServerTracingInterceptor(grpc.aio.ServerInterceptor):
@@ -42,17 +44,24 @@ class ServerTracingInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, tracer: Tracer, *, address: str = "") -> None:
         self._tracer = tracer
         self._address = address
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Wraps the handler of the method."""
+        """Wraps the handler of the method, once."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or not is_traced(method):
             return handler
+        known = self._wrapped.get(method)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[method] = (handler, self._wrap(handler, method))
+        return known[1]
+
+    def _wrap(self, handler: Handler, method: str) -> Handler:
         kind = f"{_word(streams=handler.request_streaming)}_{_word(streams=handler.response_streaming)}"
         awaitable = _as_coroutine_function(getattr(handler, kind))
         if awaitable is None:
@@ -80,13 +89,14 @@ class ServerTracingInterceptor(grpc.aio.ServerInterceptor):
         return call
 
     def _start(self, method: str, context: ServicerContext) -> Span:
-        carrier = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        said = context.invocation_metadata() or ()
+        carrier = {key: value for key, value in said if key in CARRIED and isinstance(value, str)}
         # An empty context: what was current when the server started is nobody's parent.
         parent = PROPAGATOR.extract(carrier, context=Context())
-        span = start_call_span(self._tracer, method, SpanKind.SERVER, parent=parent, address=self._address)
-        if span.is_recording():
-            _name_client(span, context.peer())
-        return span
+        client = _client(context.peer())
+        return start_call_span(
+            self._tracer, method, SpanKind.SERVER, parent=parent, address=self._address, client=client
+        )
 
 
 def _word(*, streams: bool) -> str:
@@ -137,9 +147,11 @@ def _record(span: Span, error: BaseException) -> None:
         record_failure(span, error)
 
 
-def _name_client(span: Span, peer: str) -> None:
+@lru_cache(_PEERS)
+def _client(peer: str) -> Mapping[str, str | int]:
     family, _, rest = peer.partition(":")
     host, _, port = rest.rpartition(":")
-    if family in {"ipv4", "ipv6"} and port.isdigit():
-        span.set_attribute(names.CLIENT_ADDRESS, host.replace("%5B", "").replace("%5D", "").strip("[]"))
-        span.set_attribute(names.CLIENT_PORT, int(port))
+    if family not in {"ipv4", "ipv6"} or not port.isdigit():
+        return {}
+    host = host.replace("%5B", "").replace("%5D", "").strip("[]")
+    return {names.CLIENT_ADDRESS: host, names.CLIENT_PORT: int(port)}

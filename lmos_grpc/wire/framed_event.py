@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from lmos.agent.v1 import agent_service_pb2 as pb
 
 from lmos_grpc.errors import AgentProtocolViolationError
-from lmos_grpc.wire.event import event_from_wire, event_to_wire, read_body, source_from_wire, source_to_wire
+from lmos_grpc.wire.event import event_from_wire, read_body, source_from_wire, source_to_wire, write_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,19 @@ _MORE = 0x80
 
 def frame_of(event: AgentEvent) -> bytes:
     """The event as a response carries it."""
-    return pb.InvokeResponse(event=event_to_wire(event)).SerializeToString()
+    return frame_from(event.sequence, event.turn_id, event.body, Origin(event.source))
+
+
+def frame_from(sequence: int, turn_id: str, body: EventBody, origin: Origin) -> bytes:
+    """What happened, as a response carries it."""
+    response = pb.InvokeResponse()
+    event = response.event
+    write_body(body, event)
+    # After the body: what was not read brings the number and the source that it had before.
+    event.sequence = sequence
+    event.turn_id = turn_id
+    event.source.CopyFrom(origin.message)
+    return response.SerializeToString()
 
 
 def event_of(frame: bytes) -> AgentEvent:

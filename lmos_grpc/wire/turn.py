@@ -42,7 +42,8 @@ _KINDS = {kind: decision_pb2.StrategyKind.Value(f"STRATEGY_KIND_{kind.name}") fo
 _KINDS_BACK = {wire: kind for kind, wire in _KINDS.items()}
 LANES = {lane: decision_pb2.Lane.Value(f"LANE_{lane.name}") for lane in Lane}
 LANES_BACK = {wire: lane for lane, wire in LANES.items()}
-_DEFAULT_MAX_BRANCHES = Strategy().max_branches
+_NO_HINT = RouteHint()
+_NO_STRATEGY = Strategy()
 
 
 def message_to_wire(message: Message) -> pb.Message:
@@ -105,13 +106,17 @@ def turn_from_wire(request: service_pb.InvokeRequest, context: CallContext) -> T
         conversation_id=request.conversation_id,
         turn_id=request.turn_id,
         history=tuple(message_from_wire(each) for each in request.history),
-        hint=hint_from_wire(request.route_hint),
-        user=User(request.user.id, request.user.locale, dict(request.user.attributes)),
+        hint=hint_from_wire(request.route_hint) if request.HasField("route_hint") else _NO_HINT,
+        user=_user_from_wire(request.user) if request.HasField("user") else User(),
         answer=ClarificationAnswer(answer.clarification_id, answer.option_id) if answer else None,
         context=context,
         sensitive=request.sensitive,
         live=live_turn_from_wire(request.live) if request.HasField("live") else None,
     )
+
+
+def _user_from_wire(message: pb.User) -> User:
+    return User(message.id, message.locale, dict(message.attributes))
 
 
 def hint_to_wire(hint: RouteHint) -> decision_pb2.RouteHint:
@@ -131,7 +136,7 @@ def hint_from_wire(message: decision_pb2.RouteHint) -> RouteHint:
         agent=message.agent,
         capability=message.capability,
         version_range=message.version_range,
-        strategy=strategy_from_wire(message.strategy),
+        strategy=strategy_from_wire(message.strategy) if message.HasField("strategy") else _NO_STRATEGY,
         lane=LANES_BACK.get(message.lane, Lane.UNSPECIFIED),
     )
 
@@ -153,7 +158,7 @@ def strategy_from_wire(message: decision_pb2.Strategy) -> Strategy:
     return Strategy(
         kind=_KINDS_BACK.get(message.kind, StrategyKind.UNSPECIFIED),
         quorum=message.quorum,
-        max_branches=message.max_branches or _DEFAULT_MAX_BRANCHES,
+        max_branches=message.max_branches or _NO_STRATEGY.max_branches,
         branch_budget=duration_of(message, "branch_budget"),
         hedge_delay=duration_of(message, "hedge_delay"),
         turn_budget=duration_of(message, "turn_budget"),

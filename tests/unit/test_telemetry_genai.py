@@ -122,8 +122,7 @@ def test_a_turn_is_current_and_holds_the_model_calls(tracer: Tracer, exporter: I
         with model_call(tracer, model="m", provider="p"):
             pass
         turn.capability("explain-bill")
-        turn.usage(1, 2)
-        turn.finish("COMPLETED")
+        turn.finish("COMPLETED", 1, 2)
     model, span = exporter.get_finished_spans()
     assert model.parent
     assert span.context

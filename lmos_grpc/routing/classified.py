@@ -70,8 +70,8 @@ def to_fallback(case: Case, ranking: Ranking, why: str) -> Decision:
     if not fallback:
         return case.decision(DecisionMode.ABSTAINED, f"{why}, and no fallback agent is set", ranking)
     if fallback not in case.governed.allowed:
-        # Its name is told where it is known to the tenant: it may be the agent of another one.
-        known = fallback in {each.key.name for each in case.governed.excluded}
+        # A tenant is told its name where it may know of it: it may be the agent of another one.
+        known = case.turn.context.operator or fallback in {each.key.name for each in case.governed.excluded}
         who = f"fallback {fallback}" if known else "fallback of the mesh"
         why = f"{why}, and the {who} may not or cannot take the turn"
         return case.decision(DecisionMode.ABSTAINED, why, ranking)

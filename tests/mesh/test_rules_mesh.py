@@ -95,6 +95,11 @@ async def test_what_a_channel_does_not_require_is_kept_out_at_the_edge_and_told(
     async with whole_mesh(tmp_path, billing_agent(), orders_agent(), rules=(rules,)) as mesh:
         async with over(mesh) as web, over(mesh, "ivr") as phone:
             assert "orders-agent" in {each.source.agent for each in await events_of(web, PARCEL)}
+
+            async def learnt() -> bool:
+                return (await phone.explain(PARCEL)).mode is DecisionMode.ABSTAINED
+
+            await until(learnt)  # before that it goes by a first glance
             events = await events_of(phone, PARCEL)
             [routed] = [each.body.decision for each in events if isinstance(each.body, Routed)]
             assert routed.mode is DecisionMode.ABSTAINED

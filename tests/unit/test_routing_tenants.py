@@ -97,6 +97,8 @@ def test_a_fallback_that_is_for_others_is_not_named() -> None:
     decision = router(BILLING, SECRET, in_force=rules(), fallback="secret-agent").decide(ask("hello"))
     assert decision.mode is DecisionMode.ABSTAINED
     assert "secret" not in decision.reason
+    seen = router(BILLING, SECRET, in_force=rules(), fallback="secret-agent").decide(ask("hello", operator=True))
+    assert "the fallback secret-agent may not or cannot" in seen.reason
     drained = Router(desk(FAULTS, draining=("fault-agent",)), settings=RoutingSettings(fallback_agent="fault-agent"))
     assert "the fallback fault-agent may not or cannot" in drained.decide(ask("hello")).reason
 

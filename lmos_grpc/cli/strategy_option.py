@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 METAVAR = "|".join(STRATEGY_NAMES)
-_OPTIONS = {"quorum": "--strategy", "hedge_delay": "--hedge", "branch_budget": "--branch-budget"}
+_OPTIONS = {
+    "quorum": "--strategy",
+    "max_branches": "--max-branches",
+    "hedge_delay": "--hedge",
+    "branch_budget": "--branch-budget",
+    "turn_budget": "--turn-budget",
+}
 
 
 def to_strategy(
@@ -32,14 +38,26 @@ def to_strategy(
 
 
 def strategy_from(
-    named: Strategy | None, *, hedge: timedelta | None = None, branch_budget: timedelta | None = None
+    named: Strategy | None,
+    *,
+    max_branches: int | None = None,
+    hedge: timedelta | None = None,
+    branch_budget: timedelta | None = None,
+    turn_budget: timedelta | None = None,
 ) -> Strategy:
     """The strategy that the options add up to.
 
     Raises:
         click.BadParameter: they do not go together.
     """
-    strategy = replace(named or Strategy(), hedge_delay=hedge, branch_budget=branch_budget)
+    strategy = named or Strategy()
+    strategy = replace(
+        strategy,
+        max_branches=strategy.max_branches if max_branches is None else max_branches,
+        hedge_delay=hedge,
+        branch_budget=branch_budget,
+        turn_budget=turn_budget,
+    )
     if fault := strategy_fault(strategy):
         field, message = fault
         raise click.BadParameter(message, param_hint=_OPTIONS.get(field))

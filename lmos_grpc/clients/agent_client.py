@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 _INVOKE = "/lmos.agent.v1.AgentService/Invoke"
 _CONVERSE = "/lmos.agent.v1.AgentService/Converse"
 # The status comes right after the last event. A call that is cancelled in between was reset, and a server counts that:
-# Envoy closes a connection with all its turns after 1,000 resets that come faster than 33 a second (CVE-2023-44487).
+# one that was not told otherwise closes a connection with all its turns after 1,000 resets that come faster than 33 a
+# second (CVE-2023-44487).
 _END_LIMIT = timedelta(milliseconds=50)
 
 

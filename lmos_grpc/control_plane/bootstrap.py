@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 LOCAL_ORIGINS = "local"
+_LEAST_HEALTH_LIMIT = timedelta(milliseconds=500)
 _LOCAL_PAGES = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 _HTTPS = "https://"
 _DESCRIPTORS = "lmos_descriptors.binpb"
 _EXPRESS_PARTS = (
     "filter",
     "route",
-    "per_route",
-    "body_limit",
+    "check",
     "session_question",
     "session_route",
 )  # of the edge listener
@@ -39,8 +40,8 @@ class EnvoySettings:
     """What differs from one mesh to another. Addresses are `host:port`; a listener has an IP address, port 0: any.
 
     `reflection` is the server that answers reflection and health for all public services. `express` are the routers
-    of the express lane; without one all turns go to the orchestrator. `otlp` None means no traces, and with
-    `https://` before it they go over TLS; `sampling` is the
+    of the express lane; without one all turns go to the orchestrator, and so does a turn that is not decided on within
+    `router_limit`. `otlp` None means no traces, and with `https://` before it they go over TLS; `sampling` is the
     share of traces that is taken, where the caller has not decided. `access_log` None means no access log.
     `allowed_origins` are web origins (CORS), `*` for any and `local` for pages of this machine.
     """
@@ -56,6 +57,7 @@ class EnvoySettings:
     internal_port: int = 8081
     admin_port: int = 9901
     express: tuple[str, ...] = ()
+    router_limit: timedelta = timedelta(milliseconds=300)
     otlp: str | None = None
     sampling: float = 1.0
     access_log: Path | None = None
@@ -100,7 +102,7 @@ def _listener(name: str, settings: EnvoySettings, host: str, port: int) -> objec
         "TRACING": _tracing(settings, service).get("tracing"),
         "ACCESS_LOG": _access_log(settings, service),
         **{f"EXPRESS_{part.upper()}": _express(settings).get(part) for part in _EXPRESS_PARTS},
-        "LOCAL_REPLIES": local_reply_config(_parsed("local_replies.yaml")),
+        "LOCAL_REPLIES": local_reply_config(_parsed("local_replies.yaml"), web=name == "edge"),
         "ALLOWED_ORIGINS": [_origin(each) for each in settings.allowed_origins],
         "DESCRIPTORS": base64.b64encode(_folder().joinpath(_DESCRIPTORS).read_bytes()).decode(),
     }
@@ -149,7 +151,12 @@ def _tls(address: str) -> dict[str, object]:
 def _express(settings: EnvoySettings) -> dict[str, object]:
     if not settings.express:
         return {}
-    values = _upstream("EXPRESS", settings.express)
+    limit = settings.router_limit
+    values = {
+        **_upstream("EXPRESS", settings.express),
+        "EXPRESS_LIMIT": f"{limit.total_seconds()}s",
+        "EXPRESS_HEALTH_LIMIT": f"{max(limit, _LEAST_HEALTH_LIMIT).total_seconds()}s",
+    }
     return {name: _fill(part, values) for name, part in _parsed("express.yaml").items()}
 
 

@@ -95,6 +95,9 @@ def _http_options() -> dict[str, object]:
         # Regular pings would make a gRPC server with default settings say GOAWAY (too_many_pings) to a stream that
         # is silent for long; a ping before a rested connection is used again does not.
         "connection_keepalive": {"connection_idle_interval": "10s", "timeout": "3s"},
+        # At the default of 1,000 the connection would end, with every turn on it, when as many callers leave at once:
+        # Envoy resets their calls here.
+        "max_outbound_control_frames": _UNBOUNDED,
         "initial_stream_window_size": 1 << 20,
         "initial_connection_window_size": 8 << 20,
     }

@@ -43,6 +43,9 @@ class Audience:
         )
 
 
+_EVERYBODY = Audience()
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is sought; an empty member does not restrict."""
@@ -50,7 +53,7 @@ class Wanted:
     capability: str = ""
     version_range: str = ""
     text: str = ""
-    audience: Audience = Audience()
+    audience: Audience = _EVERYBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,10 @@ class Catalogue:
         self._overlap = WordOverlap()
         view.subscribe(self._forget_gone)
 
-    def agent(self, name: str, *, version: str = "", subset: str = "") -> Agent:
+    def agent(self, name: str, *, version: str = "", subset: str = "", audience: Audience = _EVERYBODY) -> Agent:
         """One agent: of the version and subset given, else the highest version, stable where there is one.
+
+        One that does not serve the audience is not there.
 
         Raises:
             InvalidVersionError: the version is no semantic version.
@@ -82,7 +87,7 @@ class Catalogue:
         fitting = [
             agent
             for key, agent in self._view.agents_named(name).items()
-            if version in {"", key.version} and subset in {"", key.subset}
+            if version in {"", key.version} and subset in {"", key.subset} and audience.is_served_by(agent.card)
         ]
         if not fitting:
             wanted = (

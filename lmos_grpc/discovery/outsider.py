@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lmos_grpc.discovery.catalogue import Audience
-from lmos_grpc.domain.instance import Heartbeat, InstancePut, InstanceRemoved, SnapshotPart
-from lmos_grpc.errors import UnknownAgentError
+from lmos_grpc.domain.instance import Heartbeat, InstancePut, InstanceRemoved, RemovalReason, SnapshotPart
 from lmos_grpc.rpc import context_from_metadata
-from lmos_grpc.rpc.metadata import OUTSIDER_HEADER
+from lmos_grpc.rpc.metadata import is_outsider
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,24 +28,19 @@ class Outsider:
     def from_metadata(cls, metadata: Iterable[tuple[str, str | bytes]] | None) -> Outsider | None:
         """Who asks; None where it is somebody inside the mesh. The edge marks those who are not (envoy/)."""
         pairs = tuple(metadata or ())
-        if not any(key == OUTSIDER_HEADER for key, _ in pairs):
-            return None
-        return cls(context_from_metadata(pairs).tenant)
+        return cls(context_from_metadata(pairs).tenant) if is_outsider(pairs) else None
+
+    @property
+    def audience(self) -> Audience:
+        """For whom an agent has to be, so that they may know of it."""
+        return Audience(self.tenant)
 
     def may_know(self, card: AgentCard) -> bool:
         """Whether the agent serves the tenant."""
-        return Audience(self.tenant).is_served_by(card)
+        return self.audience.is_served_by(card)
 
     def agent(self, agent: Agent) -> Agent:
-        """An agent as it is told.
-
-        Raises:
-            UnknownAgentError: it is for other tenants.
-        """
-        if not self.may_know(agent.card):
-            raise UnknownAgentError(
-                f"no agent {agent.card.name!r} is registered for this tenant", agent=agent.card.name
-            )
+        """An agent that may be known, as it is told."""
         return replace(agent, instances=tuple(map(_without_address, agent.instances)))
 
     def agents(self, agents: Iterable[Agent]) -> Iterator[Agent]:
@@ -60,10 +54,9 @@ class Outsider:
 
 @dataclass(slots=True)
 class OutsidersWatch:
-    """One watch of an outsider. What it may not know is told as a sign of life."""
+    """One watch of an outsider, from its snapshot on. What it may not know is told as a sign of life."""
 
     outsider: Outsider
-    resumed: bool
     _told: set[str] = field(default_factory=set)
 
     def update(self, update: RegistryUpdate) -> RegistryUpdate:
@@ -78,11 +71,17 @@ class OutsidersWatch:
                 return replace(body, instances=tuple(self._shown(instances)))
             case InstancePut(instance):
                 shown = next(self._shown((instance,)), None)
-                return InstancePut(shown) if shown else Heartbeat()
-            # Of what was told before this watch began it is not known whether it was.
-            case InstanceRemoved(instance_id) if not self.resumed and instance_id not in self._told:
+                return InstancePut(shown) if shown else self._forgotten(instance.instance_id)
+            case InstanceRemoved(instance_id) if instance_id not in self._told:
                 return Heartbeat()
         return body
+
+    def _forgotten(self, instance_id: str) -> InstanceRemoved | Heartbeat:
+        """An instance that turns to other tenants is gone for those who knew it."""
+        if instance_id not in self._told:
+            return Heartbeat()
+        self._told.remove(instance_id)
+        return InstanceRemoved(instance_id, RemovalReason.DEREGISTERED)
 
     def _shown(self, instances: Iterable[Instance]) -> Iterator[Instance]:
         for each in instances:

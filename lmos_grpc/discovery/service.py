@@ -73,8 +73,13 @@ class DiscoveryHandlers(DiscoveryServiceServicer):
         return pb.UpdateStateResponse(instance=instance_to_wire(instance))
 
     async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
-        agent = self._registry.catalogue.agent(request.name, version=request.version, subset=request.subset)
         outsider = Outsider.from_metadata(context.invocation_metadata())
+        agent = self._registry.catalogue.agent(
+            request.name,
+            version=request.version,
+            subset=request.subset,
+            audience=outsider.audience if outsider else Audience(),
+        )
         return pb.GetAgentResponse(agent=agent_to_wire(outsider.agent(agent) if outsider else agent))
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
@@ -92,10 +97,11 @@ class DiscoveryHandlers(DiscoveryServiceServicer):
         return matches_to_wire(itertools.islice(matches, limit))
 
     async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
-        watch = self._registry.watch(request.resume_token)
-        self._watches.add(watch)
         outsider = Outsider.from_metadata(context.invocation_metadata())
-        told = OutsidersWatch(outsider, resumed=bool(request.resume_token)) if outsider else None
+        # An outsider always begins with a snapshot: of what it was told before, nobody knows any more what it may know.
+        watch = self._registry.watch("" if outsider else request.resume_token)
+        self._watches.add(watch)
+        told = OutsidersWatch(outsider) if outsider else None
         async for update in watch:
             # Each message waits until the one before is with the transport: a slow reader costs no memory here.
             for message in update_to_messages(told.update(update) if told else update):

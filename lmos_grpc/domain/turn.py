@@ -188,6 +188,8 @@ class CallContext:
     visited: tuple[str, ...] = ()
     # By which it came to the agent; not passed on.
     lane: Lane = Lane.UNSPECIFIED
+    # Whether who asks may know of the agents of other tenants; not passed on.
+    operator: bool = False
 
     @property
     def wanted_subset(self) -> str:

@@ -24,9 +24,10 @@ class Limits:
     nuisance_burst: int = 10_000
     nuisances_per_second: int = 2_000
     # Streams that a client resets on one connection: so many at once, and so many a second; then another connection has
-    # its place. Against floods (CVE-2023-44487) Envoy breaks a connection off, with every call on it, at 250 resets
-    # that came before any answer, and at 1,000 that came faster than 33 a second, as every server on nghttp2 does.
-    # The rest is for the calls that still run on a connection when it is replaced.
+    # its place. Against floods (CVE-2023-44487) an Envoy that is not told otherwise (ours is, envoy/) breaks a
+    # connection off, with every call on it, at 250 resets that came before any answer, and at 1,000 that came faster
+    # than 33 a second, as every server on nghttp2 does. The rest is for the calls that still run on a connection when
+    # it is replaced.
     reset_burst: int = 100
     resets_per_second: int = 30
     # A writer waits above this.

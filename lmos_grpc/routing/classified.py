@@ -70,7 +70,10 @@ def to_fallback(case: Case, ranking: Ranking, why: str) -> Decision:
     if not fallback:
         return case.decision(DecisionMode.ABSTAINED, f"{why}, and no fallback agent is set", ranking)
     if fallback not in case.governed.allowed:
-        why = f"{why}, and the fallback {fallback} may not or cannot take the turn"
+        # A tenant is told its name where it may know of it: it may be the agent of another one.
+        known = case.turn.context.operator or fallback in {each.key.name for each in case.governed.excluded}
+        who = f"fallback {fallback}" if known else "fallback of the mesh"
+        why = f"{why}, and the {who} may not or cannot take the turn"
         return case.decision(DecisionMode.ABSTAINED, why, ranking)
     target = case.target(fallback)
     return case.decision(DecisionMode.FALLBACK, f"{why}, so the fallback {fallback} takes it", ranking, target)

@@ -58,7 +58,8 @@ class Eligibility:
 
     def _kept(self, terms: Terms, capability: str = "", version_range: str = "") -> Governed:
         context = terms.context
-        place = (context.tenant, context.channel, terms.subset, capability, version_range, *context.visited)
+        asker = "operator" if context.operator else "tenant"
+        place = (asker, context.tenant, context.channel, terms.subset, capability, version_range, *context.visited)
         found = self._known.get(place)
         if found is None:
             versions = CardRange(version_range, capability=capability) if version_range else EVERY_VERSION

@@ -18,6 +18,7 @@ from lmos_grpc.errors import (
 )
 from lmos_grpc.routing.case import SPREADING, most_targets, target_of
 from lmos_grpc.routing.language import speaks
+from lmos_grpc.routing.refusals import known_agents
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -82,9 +83,9 @@ def named_agents(
 
     Raises:
         InvalidVersionError: the range is not one.
-        UnknownAgentError: there is no such agent, or none in the range.
+        UnknownAgentError: there is no such agent, it is for other tenants only, or none is in the range.
         UnknownCapabilityError: nobody offers it, or nobody in the range.
-        AgentNotAllowedError: tenant, channel or subset are not served.
+        AgentNotAllowedError: channel or subset are not served.
         ChannelUnresolvedError: the channel is strict, and something that it requires is not there.
         HandoverLoopError: the agent had the turn before.
         NoHealthyInstanceError: no instance is ready.
@@ -96,7 +97,7 @@ def named_agents(
         if name in governed.allowed and (not capability or (name, capability) in governed.wired)
     ]
     if not allowed:
-        raise _nobody(roll.view, governed, agent=agent, capability=capability, ranged=bool(version_range))
+        raise _nobody(roll, governed, agent=agent, capability=capability, ranged=bool(version_range))
 
     def rank(each: Agent) -> tuple[bool, Version]:
         offered = each.card.capability(capability)
@@ -105,8 +106,9 @@ def named_agents(
     return tuple(sorted(allowed, key=rank, reverse=True))
 
 
-def _nobody(view: LiveView, governed: Governed, *, agent: str, capability: str, ranged: bool) -> LmosError:
-    known = tuple((view.agents_named(agent) if agent else view.agents).values())
+def _nobody(roll: Roll, governed: Governed, *, agent: str, capability: str, ranged: bool) -> LmosError:
+    there = roll.view.agents_named(agent) if agent else roll.view.agents
+    known = known_agents(there.values(), roll.terms)
     if not known and agent:
         return UnknownAgentError(f"no agent {agent!r} is registered; `lmos agents` lists all that are", agent=agent)
     if capability and not any(each.card.capability(capability) for each in known):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.decision import Candidate, Governance
 from lmos_grpc.routing.classifier import Offer
-from lmos_grpc.routing.refusals import passing_refusals, standing_refusals
+from lmos_grpc.routing.refusals import known_agents, passing_refusals, standing_refusals
 from lmos_grpc.routing.versions import EVERY_VERSION
 from lmos_grpc.routing.wiring import explained, wire_all, wire_required
 
@@ -66,8 +66,8 @@ class Governed:
 
 
 def govern(agents: Iterable[Agent], terms: Terms, versions: CardRange = EVERY_VERSION) -> Governed:
-    """Applies every rule to every agent; the text of the turn has no say in it."""
-    ordered = sorted(agents, key=_order)
+    """Applies every rule to every agent that who asks may know of; the text of the turn has no say in it."""
+    ordered = sorted(known_agents(agents, terms), key=_order)
     standing = {each.key: next(standing_refusals(each, terms), None) for each in ordered}
     known = [each for each in ordered if standing[each.key] is None]
     passing = {each.key: next(passing_refusals(each, terms, versions), None) for each in known}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lmos_grpc.domain.decision import Candidate, DecisionMode, Exclusion
 from lmos_grpc.routing.classifier import Offer
 from lmos_grpc.routing.governance import govern
-from lmos_grpc.routing.refusals import passing_refusals, standing_refusals
+from lmos_grpc.routing.refusals import known_agents, passing_refusals, standing_refusals
 from lmos_grpc.routing.versions import CardRange
 
 if TYPE_CHECKING:
@@ -45,9 +45,10 @@ class Inquiry:
             InvalidVersionError: the range that the caller wants is not one.
         """
         hint, view = self.turn.hint, self.view
-        known = sorted(view.agents_named(name).values(), key=lambda each: each.key.precedence, reverse=True)
-        if not known:
-            return (_unknown(name, view),)
+        versions_there = known_agents(view.agents_named(name).values(), self.terms)
+        if not versions_there:
+            return (_unknown(name, known_agents(view.agents.values(), self.terms)),)
+        known = sorted(versions_there, key=lambda each: each.key.precedence, reverse=True)
         versions = CardRange(hint.version_range, capability=hint.capability)
         governed = govern(view.agents.values(), self.terms, versions)
         return tuple(told for each in known for told in self._of_one(each, governed, versions))
@@ -84,8 +85,8 @@ class Inquiry:
             yield _told(agent, offer.capability, Exclusion.NOT_CHOSEN, reason, score)
 
 
-def _unknown(name: str, view: LiveView) -> Candidate:
-    close = difflib.get_close_matches(name, {each.name for each in view.agents}, n=1)
+def _unknown(name: str, known: tuple[Agent, ...]) -> Candidate:
+    close = difflib.get_close_matches(name, {each.key.name for each in known}, n=1)
     meant = f"; did you mean {close[0]}?" if close else "; `lmos agents` lists all that are"
     reason = f"no agent {name!r} is registered{meant}"
     return Candidate(name, "", "", "", exclusion=Exclusion.NOT_REGISTERED, reason=reason)

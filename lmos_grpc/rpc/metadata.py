@@ -25,7 +25,7 @@ VISITED_HEADER = "x-lmos-visited"
 ROUTE_HEADER = "x-lmos-route"
 CAPABILITY_HEADER = "x-lmos-capability"
 AGENT_HEADER = "x-lmos-agent"
-# Set by the edge where somebody outside asks about the registry.
+# Set by the edge where somebody outside asks about the registry, or about a route.
 OUTSIDER_HEADER = "x-lmos-outsider"
 LANE_HEADER = "x-lmos-lane"
 MODE_HEADER = "x-lmos-mode"
@@ -47,6 +47,11 @@ def context_from_metadata(metadata: Iterable[tuple[str, str | bytes]] | None) ->
         visited=tuple(name for name in said.get(VISITED_HEADER, "").split(",") if name),
         lane=Lane.EXPRESS if said.get(LANE_HEADER) == Lane.EXPRESS.value else default.lane,
     )
+
+
+def is_outsider(metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
+    """Whether a question came over the edge; `envoy/edge_listener.yaml` marks those, and nobody outside can undo it."""
+    return any(key == OUTSIDER_HEADER for key, _ in metadata or ())
 
 
 def context_to_metadata(context: CallContext, *, conversation_id: str = "", route: str = "") -> Metadata:

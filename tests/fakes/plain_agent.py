@@ -2,6 +2,7 @@
 
     anything      accepted, the agent's own label as text, turn_done
     wait          accepted, then nothing until `go_on` is set
+    say nothing   nothing, not even accepted, until `go_on` is set
     count N       accepted, then text 1 … N, each as soon as `steps` lets it, turn_done
     fail early    UNAVAILABLE before the first event
     fail late     accepted, then UNAVAILABLE
@@ -58,6 +59,8 @@ class PlainAgent(agent_service_pb2_grpc.AgentServiceServicer):
         self.said.append(said)
         if said == "fail early":
             await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        if said == "say nothing":
+            await self.go_on.wait()
         sequence = 1
         async for event in self._answer(said, context):
             event.sequence = sequence

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
@@ -58,6 +59,10 @@ async def server_of(*register: Callable[[grpc.aio.Server], None], address: str =
         yield f"127.0.0.1:{port}"
     finally:
         await server.stop(0)
+
+
+# Longer than a mesh waits by default: on a busy machine a router that is well may take so long.
+ROUTER_LIMIT = timedelta(seconds=1.5)
 
 
 @dataclass
@@ -184,6 +189,7 @@ async def running_mesh(
             reflection=(public,),
             ads=(ads_address,),
             express=express,
+            router_limit=ROUTER_LIMIT,
             edge_port=0,
             internal_port=0,
             admin_port=0,

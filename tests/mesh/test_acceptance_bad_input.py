@@ -151,6 +151,36 @@ async def test_a_refused_turn_is_readable_in_json(mesh: RunningMesh, case: str) 
     assert [each["reason"] for each in reply.json["details"] if "reason" in each] == [reason]
 
 
+TOO_LARGE = [5_300_000, 12_000_000]
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize("size", TOO_LARGE)
+async def test_a_request_that_no_server_would_take_is_refused_by_name_too(mesh: RunningMesh, size: int) -> None:
+    async with grpc.aio.insecure_channel(mesh.edge) as channel:
+        stub: AgentServiceAsyncStub = agent_service_pb2_grpc.AgentServiceStub(channel)  # type: ignore[assignment]
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            [response async for response in stub.Invoke(bare_request("x" * size), timeout=20)]
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "send large content by reference" in str(refused.value.details())
+    details = dict(refused.value.trailing_metadata() or ())["grpc-status-details-bin"]
+    assert isinstance(details, bytes)
+    info, status = error_details_pb2.ErrorInfo(), status_pb2.Status.FromString(details)
+    assert status.details[0].Unpack(info)
+    assert (info.reason, info.domain) == ("MESSAGE_TOO_LARGE", "lmos-grpc")
+    assert (status.code, status.message) == (refused.value.code().value[0], refused.value.details())
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize("size", TOO_LARGE)
+async def test_a_request_that_no_server_would_take_is_refused_in_json_too(mesh: RunningMesh, size: int) -> None:
+    reply = await post_turn(mesh.edge, invocation("x" * size))
+    assert (reply.status, reply.content_type) == (413, "application/json")
+    assert reply.json["code"] == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    assert "send large content by reference" in reply.json["message"]
+    assert [each["reason"] for each in reply.json["details"]] == ["MESSAGE_TOO_LARGE"]
+
+
 @pytest.mark.usefixtures("client")
 async def test_a_body_that_is_no_turn_is_refused_with_what_is_wrong(mesh: RunningMesh) -> None:
     for body in ({"massage": "hi"}, {"message": "hi"}):

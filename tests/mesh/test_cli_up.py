@@ -16,6 +16,7 @@ from lmos_grpc.cli.app import run_command
 from lmos_grpc.cli.command.chat import converse
 from lmos_grpc.cli.exit_code import ExitCode
 from lmos_grpc.cli.settings import MeshSection, Settings
+from lmos_grpc.domain.turn import RouteHint
 from tests.mesh.lmos_process import AGENT, alive, children, lmos, mesh_up
 from tests.mesh.whole_mesh import output_to
 
@@ -32,7 +33,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         yield ready
 
 
-def chat(mesh: dict[str, Any], *lines: str | Callable[[], str]) -> str:
+def chat(mesh: dict[str, Any], *lines: str | Callable[[], str], hint: RouteHint | None = None) -> str:
     said, waiting = io.StringIO(), iter(lines)
 
     def read(_prompt: str) -> str:
@@ -42,12 +43,21 @@ def chat(mesh: dict[str, Any], *lines: str | Callable[[], str]) -> str:
         return line if isinstance(line, str) else line()
 
     settings = Settings(mesh=MeshSection(edge=mesh["edge"], internal=mesh["internal"], state=Path(mesh["state"])))
-    assert converse(settings, output_to(said), read=read, conversation_id="c-chat") is ExitCode.OK
+    assert (
+        converse(settings, output_to(said), read=read, conversation_id="c-chat", hint=hint or RouteHint())
+        is ExitCode.OK
+    )
     return said.getvalue()
 
 
 def test_chat_keeps_the_conversation(mesh: dict[str, Any]) -> None:
     assert chat(mesh, "hello there", "", "/quit", "never read").count("Hello from c-chat.") == 1
+
+
+def test_what_the_options_of_a_chat_want_of_the_routing_holds_for_every_turn(mesh: dict[str, Any]) -> None:
+    hint = RouteHint("desk-agent", "greet")
+    said = chat(mesh, "hello there", "/why", "hello there", "/why", hint=hint)
+    assert said.count("the caller named the agent 'desk-agent'") == 4
 
 
 def test_chat_takes_the_number_of_an_option_as_the_answer(mesh: dict[str, Any]) -> None:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from tests.fakes.registry import FakeRegistry
     from tests.mesh.conftest import Mesh
 
+# Below the time that Envoy waits for the control plane, and far above what a busy machine adds.
+AT_ONCE = 1.9
+
 
 async def test_a_registered_agent_answers_under_its_route(mesh: Mesh) -> None:
     async with plain_agents(mesh.registry, "billing", "b1"), plain_agents(mesh.registry, "contracts", "c1"):
@@ -57,14 +60,14 @@ async def test_an_unknown_agent_is_told_at_once_by_name_and_reason(mesh: Mesh) -
     code, reason, message = await failure(mesh.text("hello", agent="nobody"))
     assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_AGENT")
     assert "nobody/1.0.0/stable" in message
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < AT_ONCE
 
 
 async def test_an_unknown_agent_is_told_at_once_every_time_it_is_called(mesh: Mesh) -> None:
     started = time.monotonic()
     for _ in range(5):
         assert (await failure(mesh.text("hello", agent="nobody")))[1] == "UNKNOWN_AGENT"
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < AT_ONCE
 
 
 async def test_a_route_that_can_be_no_agents_is_told_at_once_every_time(mesh: Mesh) -> None:
@@ -73,7 +76,7 @@ async def test_a_route_that_can_be_no_agents_is_told_at_once_every_time(mesh: Me
         code, reason, message = await failure(turn(mesh.internal, "hello", ("x-lmos-route", "billing")))
         assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
         assert "name/version/subset" in message
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < AT_ONCE
 
 
 async def test_an_agent_without_a_healthy_instance_is_told_by_name_and_reason(mesh: Mesh) -> None:
@@ -221,4 +224,4 @@ async def test_a_cluster_that_envoy_refuses_is_named_and_harms_no_other(tmp_path
             took = time.monotonic() - started
             assert await answer(mesh.text("hello")) == "b1"
     assert [name for name, _ in refused] == ["poison/1.0.0/stable"]
-    assert (reason, took < 1.0) == ("UNKNOWN_AGENT", True)
+    assert (reason, took < AT_ONCE) == ("UNKNOWN_AGENT", True)

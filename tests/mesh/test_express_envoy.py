@@ -20,7 +20,7 @@ from lmos_grpc.express import LaneKeeper, TurnRecorder, serve_router
 from lmos_grpc.routing import ExpressLane, Router, RoutingSettings
 from lmos_grpc.telemetry import Metrics
 from tests.mesh.acceptance import INVOKE
-from tests.mesh.conftest import answer, plain_agents, running_mesh
+from tests.mesh.conftest import ROUTER_LIMIT, answer, plain_agents, running_mesh
 from tests.mesh.foreign_tool import output_of
 
 if TYPE_CHECKING:
@@ -45,8 +45,10 @@ class HoldableKeeper(LaneKeeper):
         super().__init__(*parts)
         self.free = asyncio.Event()
         self.free.set()
+        self.asked = 0
 
     def at_once(self, turn: TurnRequest) -> bytes | None:
+        self.asked += 1
         return super().at_once(turn) if self.free.is_set() else None
 
     async def after_asking(self, turn: TurnRequest) -> bytes:
@@ -178,16 +180,20 @@ async def test_a_large_message_arrives_whole_at_the_orchestrator_when_the_router
     assert express.mesh.orchestrator.said == [said] * 5
 
 
-async def test_a_message_that_is_too_large_is_refused_by_name(express: Express) -> None:
+@pytest.mark.parametrize("size", [5_300_000, 12_000_000])
+async def test_a_message_that_is_too_large_is_refused_by_name(express: Express, size: int) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await answer(express.ask(numbered(7_000_000)))
+        await answer(express.ask(numbered(size)))
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert dict(refused.value.trailing_metadata() or ())["x-lmos-error-reason"] == "MESSAGE_TOO_LARGE"
+    trailers = dict(refused.value.trailing_metadata() or ())
+    assert trailers["x-lmos-error-reason"] == "MESSAGE_TOO_LARGE"
+    assert trailers["grpc-status-details-bin"]
+    assert not express.mesh.orchestrator.said
 
 
 async def test_a_first_message_that_comes_late_takes_the_express_lane(express: Express) -> None:
     async def late() -> AsyncIterator[bytes]:
-        await asyncio.sleep(1)  # the delay is the case
+        await asyncio.sleep(ROUTER_LIMIT.total_seconds() + 0.5)  # the delay is the case
         yield request("hello").SerializeToString()
 
     method: grpc.aio.StreamStreamMultiCallable[Any, Any] = express.mesh.edge.stream_stream(
@@ -240,9 +246,8 @@ async def test_when_the_router_is_gone_the_orchestrator_has_new_turns_and_those_
     async with aclosing(aiter(running)) as events:  # type: ignore[type-var] # an async generator
         await anext(events)
         await express.stop_router()
-        began = time.perf_counter()
-        assert await answer(express.ask("hello", turn="t2")) == "orchestrator"
-        assert time.perf_counter() - began < 1
+        async with asyncio.timeout(5):
+            assert await answer(express.ask("hello", turn="t2")) == "orchestrator"
         for agent in express.agents:
             agent.go_on.set()
         assert [each.event.WhichOneof("event") async for each in events] == ["text_delta", "turn_done"]
@@ -252,7 +257,7 @@ async def test_when_the_router_hangs_the_orchestrator_has_the_turn_after_a_momen
     express.keeper.free.clear()
     began = time.perf_counter()
     assert await answer(express.ask("hello")) == "orchestrator"
-    assert 0.25 < time.perf_counter() - began < 1.5
+    assert ROUTER_LIMIT.total_seconds() * 0.9 < time.perf_counter() - began < 10
     assert express.agent_calls == 0
     express.keeper.free.set()
     assert await answer(express.ask("hello", turn="t2")) in {"one", "two"}
@@ -279,15 +284,15 @@ async def test_what_answers_in_the_routers_place_and_is_none_leaves_turns_to_the
 
 
 async def test_other_methods_than_invoke_never_see_the_router(express: Express) -> None:
-    express.keeper.free.clear()
     stub: AgentServiceAsyncStub = agent_service_pb2_grpc.AgentServiceStub(express.mesh.edge)  # type: ignore[assignment]
-    began = time.perf_counter()
     await stub.GetAgentCard(agent_service_pb2.GetAgentCardRequest(), timeout=5)
     said = agent_service_pb2.ConverseRequest(sequence=1)
     said.user_text.text = "hello"
     session = stub.Converse(iter([said]), timeout=5)
     assert [each.event.text_delta.text async for each in session] == ["hello"]
-    assert time.perf_counter() - began < 0.3
+    assert express.keeper.asked == 0
+    await answer(express.ask("hello"))
+    assert express.keeper.asked == 1
 
 
 async def test_an_agent_that_is_gone_by_the_time_is_told_by_name(express: Express, registry: FakeRegistry) -> None:
@@ -343,7 +348,9 @@ async def test_nothing_of_a_session_is_lost_or_reordered_however_fast_it_is_said
 
 async def test_a_session_whose_first_message_is_long_in_coming_is_not_given_up(express: Express) -> None:
     call = session(express)
-    await asyncio.sleep(1)  # the delay is the case: longer than Envoy waits for the router
+    await asyncio.sleep(
+        ROUTER_LIMIT.total_seconds() + 0.5
+    )  # the delay is the case: longer than Envoy waits for the router
     [said] = typed("at last")
     await call.write(said)
     assert await heard(call) == "at last"

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from lmos_grpc import Agent, AgentSettings, serve_agent
+from lmos_grpc.cli.mesh.edge_options import EdgeOptions
 from lmos_grpc.cli.mesh.mesh import run_mesh
 from lmos_grpc.cli.mesh.mesh_settings import MeshSettings
+from lmos_grpc.cli.mesh.turn_settings import TurnSettings
 from lmos_grpc.cli.output import Output
 from lmos_grpc.cli.settings import MeshSection, Settings
 from lmos_grpc.routing import ExpressLane, RoutingSettings
@@ -25,14 +27,23 @@ if TYPE_CHECKING:
     from lmos_grpc.cli.mesh.mesh import RunningMesh
 
 LIMIT = timedelta(seconds=10)
+_TURNS = TurnSettings()
+# On a busy machine a router that is well may take longer than the mesh waits by default, and then no turn is express.
+_PATIENT = EdgeOptions(router_limit=timedelta(seconds=5))
 
 
 @asynccontextmanager
 async def whole_mesh(
-    state: Path, *agents: Agent, express: ExpressLane = ExpressLane.OFF, rules: tuple[Path, ...] = ()
+    state: Path,
+    *agents: Agent,
+    express: ExpressLane = ExpressLane.OFF,
+    rules: tuple[Path, ...] = (),
+    turns: TurnSettings = _TURNS,
 ) -> AsyncIterator[RunningMesh]:
     """A mesh on free ports, with these agents served in this process and registered."""
-    settings = MeshSettings(state=state, routing=RoutingSettings(express=express), rules=rules)
+    settings = MeshSettings(
+        state=state, routing=RoutingSettings(express=express), rules=rules, turns=turns, edge_options=_PATIENT
+    )
     async with run_mesh(settings) as mesh, AsyncExitStack() as stack:
         for each in agents:
             served = await stack.enter_async_context(serve_agent(each, agent_settings(mesh)))

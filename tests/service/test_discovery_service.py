@@ -253,3 +253,38 @@ async def test_who_asks_from_outside_is_told_no_address_and_of_no_agent_of_anoth
     seen = [*listed.instances, *found.instances, *match.agent.instances, *watched]
     assert [each.address for each in seen] == [""] * 4
     assert (await discovery.client.get_agent(listed.card.name)).instances[0].address == ADDRESS
+
+
+async def test_an_agent_of_another_tenant_is_told_of_as_one_that_does_not_exist(
+    discovery: Discovery, probe: KnownCards
+) -> None:
+    outside = (("x-lmos-outsider", "yes"), ("x-lmos-tenant", "acme"))
+    everybodys, others = card(), card(version="2.0.0", tenants=frozenset({"other"}))
+    probe.cards[OTHER] = others
+    await discovery.client.register("billing-2", OTHER, others)
+
+    async def refusal(name: str) -> tuple[object, str]:
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await discovery.stub.GetAgent(pb.GetAgentRequest(name=name), metadata=outside)
+        return error.value.code(), str(error.value.details())
+
+    code, details = await refusal(others.name)
+    assert (code, details.replace(others.name, "nobody")) == await refusal("nobody")
+    await discovery.client.register("billing-1", ADDRESS, everybodys)
+    found = (await discovery.stub.GetAgent(pb.GetAgentRequest(name=others.name), metadata=outside)).agent
+    assert found.card.version == everybodys.version
+
+
+async def test_a_watch_of_an_outsider_that_goes_on_begins_with_what_it_may_know(
+    discovery: Discovery, probe: KnownCards
+) -> None:
+    outside = (("x-lmos-outsider", "yes"), ("x-lmos-tenant", "acme"))
+    others = probe.cards[OTHER] = card(version="2.0.0", tenants=frozenset({"other"}))
+    lease = await discovery.client.register("billing-2", OTHER, others)
+    async for message in discovery.stub.Watch(pb.WatchRequest(), metadata=outside):
+        token = message.resume_token
+        break
+    await discovery.client.deregister(lease)
+    async for message in discovery.stub.Watch(pb.WatchRequest(resume_token=token), metadata=outside):
+        assert message.HasField("snapshot")
+        break

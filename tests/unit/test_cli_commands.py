@@ -86,12 +86,16 @@ def test_where_no_mesh_answers_it_says_so_and_how_to_start_one(
         (["--strategy", "all", "--hedge", "1s"], "Invalid value for --hedge: hedge_delay is for one, first, quorum"),
         (["--hedge", "0"], "'0' is no span of time above zero"),
         (["--branch-budget", "soon"], "'soon' is no span of time above zero"),
+        (["--turn-budget", "0s"], "'0s' is no span of time above zero"),
+        (["--strategy", "quorum:3", "--max-branches", "2"], "Invalid value for --strategy: quorum is 3"),
+        (["--max-branches", "0"], "Invalid value for --max-branches: max_branches is 0, allowed are 1 to 32"),
     ],
 )
+@pytest.mark.parametrize("command", [["ask", "hello"], ["route", "hello"], ["chat"]])
 def test_a_strategy_that_cannot_be_is_a_usage_error(
-    given: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    command: list[str], given: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["ask", "hello", *given]) == ExitCode.USAGE
+    assert run_command([*command, *given]) == ExitCode.USAGE
     assert says in " ".join(capsys.readouterr().err.split())
 
 

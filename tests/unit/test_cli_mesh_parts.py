@@ -14,8 +14,10 @@ from lmos_grpc.cli.arrivals import Arrival, Arrivals
 from lmos_grpc.cli.mesh.agent_line import AgentLine
 from lmos_grpc.cli.mesh.agent_process import AgentCommand, agent_processes
 from lmos_grpc.cli.mesh.edge_options import EdgeOptions
+from lmos_grpc.cli.mesh.envoy_part import Upstreams
 from lmos_grpc.cli.mesh.mesh import prepare_state
 from lmos_grpc.cli.mesh.mesh_settings import ANY, MeshSettings, split_address
+from lmos_grpc.cli.mesh.router_processes import router_command
 from lmos_grpc.cli.mesh.whereabouts import NOTE, Whereabouts, noted, read_note
 from lmos_grpc.cli.running import beside, stop_signals
 from lmos_grpc.cli.settings import MeshSection, Settings, TelemetrySection
@@ -33,11 +35,13 @@ from lmos_grpc.domain.instance import (
 )
 from lmos_grpc.domain.turn import Message, TurnRequest
 from lmos_grpc.errors import EnvironmentFaultError, InvalidConfigurationError, MeshStartingError
-from lmos_grpc.routing import ExpressLane
+from lmos_grpc.routing import ClassifierKind, ExpressLane, RoutingSettings
 from lmos_grpc.telemetry import start_tracing
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lmos_grpc.rpc import Transport
 
 CARD = AgentCard("billing-agent", "1.0.0", capabilities=(Capability("explain-bill", "1.0.0"),))
 
@@ -114,6 +118,22 @@ def test_the_settings_of_the_command_line_make_a_mesh(tmp_path: Path) -> None:
     settings = MeshSettings.of(Settings(mesh=section, agents=("a.py",)))
     assert (settings.edge, settings.metrics, settings.agents) == ("127.0.0.1:1234", "127.0.0.1:4321", ("a.py",))
     assert settings.routing.fallback_agent == "concierge"
+    section = MeshSection(state=tmp_path, most_held_bytes=10_000, max_turns=7)
+    turns = MeshSettings.of(Settings(mesh=section)).turns
+    assert (turns.most_held_bytes, turns.max_turns) == (10_000, 7)
+
+
+def test_a_router_in_a_process_of_its_own_decides_as_the_mesh_was_told_to(
+    tmp_path: Path, each_transport: Transport
+) -> None:
+    routing = RoutingSettings(classifier=ClassifierKind.SENTENCE, fallback_agent="desk", express=ExpressLane.ASKED)
+    settings = MeshSettings(state=tmp_path, routing=routing, rules=(tmp_path,))
+    upstreams = Upstreams(ads="a:1", discovery="d:1", orchestrator="o:1")
+    command = router_command(1, "127.0.0.1:9", settings, upstreams)
+    assert command.environment == {"LMOS_CLASSIFIER": "sentence", "LMOS_TRANSPORT": each_transport.value}
+    told = dict(zip(command.options[::2], command.options[1::2], strict=True))
+    assert (told["--router"], told["--express"], told["--fallback-agent"]) == ("127.0.0.1:9", "asked", "desk")
+    assert (told["--orchestrator"], told["--rules"]) == ("o:1", str(tmp_path))
 
 
 def test_addresses_are_split() -> None:

@@ -115,9 +115,21 @@ def test_a_value_cannot_change_the_structure() -> None:
     assert rendered(replace(SETTINGS, node_id=hostile))["node"]["id"] == hostile
 
 
+def test_every_request_of_one_message_is_taken_whole_and_no_stream() -> None:
+    bootstrap = rendered(replace(SETTINGS, express=("127.0.0.1:9005",)))
+    routes = connection_managers(bootstrap)["edge"]["route_config"]["virtual_hosts"][0]["routes"]
+    asked = [each for each in routes if "cluster" in each.get("route", {})]
+    whole = [each for each in asked if "http.buffer" in str(each.get("typed_per_filter_config"))]
+    assert {str(each["match"]) for each in asked if each not in whole} == {
+        str(each["match"])
+        for each in asked
+        if each["match"].get("path") == CONVERSE or "grpc." in each["match"].get("prefix", "")
+    }
+
+
 def test_without_a_router_there_is_nothing_of_the_express_lane() -> None:
     text = render_bootstrap(SETTINGS)
-    assert not [each for each in ("ext_authz", "express", "request_body_buffer_limit") if each in text]
+    assert not [each for each in ("ext_authz", "express") if each in text]
 
 
 def test_with_a_router_the_express_lane_is_for_invoke_at_the_edge_and_checks_come_before_it() -> None:
@@ -125,9 +137,12 @@ def test_with_a_router_the_express_lane_is_for_invoke_at_the_edge_and_checks_com
     assert len(clusters(bootstrap)["express"]["load_assignment"]["endpoints"][0]["lb_endpoints"]) == 2
     managers = connection_managers(bootstrap)
     names = [each["name"].removeprefix("envoy.filters.http.") for each in managers["edge"]["http_filters"]]
-    assert names == ["cors", "grpc_web", "grpc_json_transcoder", "ext_authz", "on_demand", "router"]
+    assert names == [
+        *("header_mutation", "cors", "grpc_web", "grpc_json_transcoder"),
+        *("buffer", "ext_authz", "on_demand", "router"),
+    ]
     routes = managers["edge"]["route_config"]["virtual_hosts"][0]["routes"]
-    shown = [each for each in routes if "typed_per_filter_config" in each]
+    shown = [each for each in routes if "ext_authz" in str(each.get("typed_per_filter_config"))]
     assert [each["match"]["path"] for each in shown] == [INVOKE, CONVERSE]
     # Of a session the router sees no message, and only of one that names its agent anything at all.
     assert "'disable_request_body_buffering': True" in str(shown[1]["typed_per_filter_config"])

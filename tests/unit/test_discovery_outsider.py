@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
-
 from lmos_grpc.discovery.catalogue import Match
 from lmos_grpc.discovery.outsider import Outsider, OutsidersWatch
 from lmos_grpc.domain.card import Capability
@@ -19,7 +17,6 @@ from lmos_grpc.domain.instance import (
     RemovalReason,
     SnapshotPart,
 )
-from lmos_grpc.errors import UnknownAgentError
 from tests.fakes.registry import instance
 
 if TYPE_CHECKING:
@@ -62,12 +59,10 @@ def test_agents_are_told_without_addresses_and_those_of_others_are_not_known() -
     matches = [Match(agent(each), Capability("answer", "1.0.0"), 0.5) for each in (OURS, THEIRS)]
     assert [each.agent.card.name for each in ACME.matches(matches)] == ["acme-agent"]
     assert ACME.agent(agent(OURS)).instances[0].address == ""
-    with pytest.raises(UnknownAgentError, match="for this tenant"):
-        ACME.agent(agent(THEIRS))
 
 
 def test_a_watch_tells_of_the_agents_of_the_tenant_alone_and_of_every_revision() -> None:
-    watch = OutsidersWatch(ACME, resumed=False)
+    watch = OutsidersWatch(ACME)
     told = watch.update(update(SnapshotPart((OURS, THEIRS), first=True, last=True)))
     assert told == update(SnapshotPart((replace(OURS, address=""),), first=True, last=True))
     assert watch.update(update(InstancePut(EVERYBODYS))) == update(InstancePut(replace(EVERYBODYS, address="")))
@@ -78,5 +73,11 @@ def test_a_watch_tells_of_the_agents_of_the_tenant_alone_and_of_every_revision()
     assert watch.update(update(Heartbeat())) == update(Heartbeat())
 
 
-def test_a_watch_that_goes_on_tells_who_went_whatever_was_told_before() -> None:
-    assert OutsidersWatch(ACME, resumed=True).update(update(removed(OURS))) == update(removed(OURS))
+def test_an_agent_that_turns_to_other_tenants_is_gone_for_those_who_knew_it() -> None:
+    watch = OutsidersWatch(ACME)
+    watch.update(update(InstancePut(OURS)))
+    turned = replace(OURS, card=replace(OURS.card, tenants=frozenset({"other"})))
+    assert watch.update(update(InstancePut(turned))).body == InstanceRemoved(
+        OURS.instance_id, RemovalReason.DEREGISTERED
+    )
+    assert watch.update(update(InstancePut(turned))) == update(Heartbeat())

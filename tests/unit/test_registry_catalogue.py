@@ -45,9 +45,9 @@ def test_get_prefers_stable_and_takes_any_subset_where_there_is_none() -> None:
 
 def test_get_of_an_agent_that_is_not_there_says_so() -> None:
     registry = registry_of(card())
-    for wanted in ({"name": "nobody"}, {"name": "billing", "version": "3.0.0"}, {"name": "billing", "subset": "beta"}):
+    for name, version, subset in (("nobody", "", ""), ("billing", "3.0.0", ""), ("billing", "", "beta")):
         with pytest.raises(UnknownAgentError, match="no agent"):
-            registry.catalogue.agent(**wanted)
+            registry.catalogue.agent(name, version=version, subset=subset)
 
 
 def test_get_of_a_version_that_is_none_says_so() -> None:

@@ -113,9 +113,12 @@ def test_a_channel_is_unresolved_when_the_capabilities_do_not_match() -> None:
 
 
 def test_a_channel_is_unresolved_when_the_tenant_does_not_match() -> None:
-    assert unresolved(requiring(), offering("a-agent", "1.0.0", tenants=frozenset({"other"}))) == (
-        "explain-bill: a-agent offers 1.0.0, and it does not serve the tenant 'default'",
-    )
+    router = router_of(requiring(), offering("a-agent", "1.0.0", tenants=frozenset({"other"})))
+    governances = [router.decide(ask(operator=operator)).governance for operator in (False, True)]
+    assert [each.unresolved for each in governances if each] == [
+        ("explain-bill: no agent offers it",),
+        ("explain-bill: a-agent offers 1.0.0, and it does not serve the tenant 'default'",),
+    ]
 
 
 def test_a_channel_is_resolved_again_when_an_agent_is_added_later_removed_and_updated() -> None:
@@ -363,7 +366,7 @@ def test_ids_with_dashes_are_not_taken_for_each_other() -> None:
 )
 def test_a_declaration_takes_rights_from_an_agent(fields: dict[str, Any], exclusion: Exclusion) -> None:
     declared = DeclaredAgent(card=AgentCard("billing-agent", ""), where="agents.yaml:4", **fields)
-    decision = router_of(Rules.of(agents=[declared]), BILLING, FAULTS).decide(ask())
+    decision = router_of(Rules.of(agents=[declared]), BILLING, FAULTS).decide(ask(operator=True))
     [told] = [each for each in decision.candidates if each.agent == "billing-agent"]
     assert (told.exclusion, told.chosen) == (exclusion, False)
     assert told.reason.startswith("agents.yaml:4 does not let it serve")
@@ -537,7 +540,7 @@ def test_other_rules_come_into_force_as_a_whole_and_old_ones_leave_nothing() -> 
 
 def test_a_decision_tells_what_the_rules_kept_out_and_how_many() -> None:
     cards = (*CARDS, replace(BILLING, version="0.9.0"), replace(FAULTS, name="far-agent", tenants=frozenset({"x"})))
-    governance = router_of(requiring(), *cards).decide(ask()).governance
+    governance = router_of(requiring(), *cards).decide(ask(operator=True)).governance
     assert governance is not None
     assert (governance.channel, governance.subset, governance.allowed) == ("acme-web", "stable", 1)
     assert governance.excluded == {Exclusion.CAPABILITY: 4, Exclusion.TENANT: 1, Exclusion.VERSION: 1}
@@ -560,7 +563,7 @@ def test_every_obstacle_is_told_not_only_the_first() -> None:
     view = desk(replace(BILLING, tenants=frozenset({"acme"}), channels=frozenset({"app"})), draining=("billing-agent",))
     router = Router(view)
     router.use(Rules.of(agents=[declared]))
-    answers = router.why_not(ask(visited=("billing-agent",)), "billing-agent", None)
+    answers = router.why_not(ask(visited=("billing-agent",), operator=True), "billing-agent", None)
     wanted = [Exclusion.TENANT, Exclusion.CHANNEL, Exclusion.CHANNEL, Exclusion.VISITED, Exclusion.NOT_READY]
     assert [each.exclusion for each in answers] == wanted
     assert all(each.reason for each in answers)

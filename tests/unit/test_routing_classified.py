@@ -86,7 +86,7 @@ def test_without_a_fallback_the_mesh_abstains() -> None:
 def test_a_fallback_that_is_not_there_is_no_fallback() -> None:
     decision = decide({}, fallback_agent="nobody")
     assert decision.mode is DecisionMode.ABSTAINED
-    assert "the fallback nobody may not or cannot take the turn" in decision.reason
+    assert "the fallback of the mesh may not or cannot take the turn" in decision.reason
 
 
 def test_a_message_without_text_goes_to_the_fallback() -> None:

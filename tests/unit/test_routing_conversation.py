@@ -12,7 +12,7 @@ from lmos_grpc.domain.decision import DecisionMode
 from lmos_grpc.domain.event import Clarification, ClarificationOption
 from lmos_grpc.domain.live_session import LiveTurn
 from lmos_grpc.domain.turn import CallContext, ClarificationAnswer, Message, Role, RouteHint, TextPart, TurnRequest
-from lmos_grpc.errors import AgentNotAllowedError, UnknownOptionError
+from lmos_grpc.errors import UnknownAgentError, UnknownOptionError
 from lmos_grpc.routing import ExpressLane, Router, RoutingSettings
 from lmos_grpc.routing.follow_up import option_meant
 from tests.fakes.telecom_desk import BILLING, CARDS, CONTRACTS, desk
@@ -95,7 +95,7 @@ def test_an_answer_to_what_was_not_asked_is_refused(state: ConversationState, an
 
 def test_an_option_does_not_open_what_governance_closes() -> None:
     router = Router(desk(*CARDS[:1], replace(CONTRACTS, tenants=frozenset({"other"}))))
-    with pytest.raises(AgentNotAllowedError):
+    with pytest.raises(UnknownAgentError):
         router.decide(say("yes", answer=ClarificationAnswer("q1", "home")), asked(CONFIRM))
 
 

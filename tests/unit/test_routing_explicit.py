@@ -101,7 +101,7 @@ def test_all_with_the_named_capability_get_the_turn_when_all_are_wanted() -> Non
         (named("billing-agent", version_range="not a range"), InvalidVersionError, "not an npm-style version range"),
         (named(version_range="^^1"), InvalidVersionError, "not an npm-style version range"),
         (named("contract-agent"), AgentNotAllowedError, "does not serve the channel 'web'"),
-        (named("contract-agent", channel="ivr", tenant="x"), AgentNotAllowedError, "does not serve the tenant 'x'"),
+        (named("contract-agent", channel="ivr", tenant="x"), UnknownAgentError, "no agent 'contract-agent' is reg"),
         (named("canary-agent"), AgentNotAllowedError, "of the subset 'canary', not 'stable'"),
         (named("billing-agent", visited=("billing-agent",)), HandoverLoopError, "it had this turn before"),
         (named("fault-agent"), NoHealthyInstanceError, "no instance of it is ready"),

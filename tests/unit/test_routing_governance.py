@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lmos_grpc.domain.card import AgentCard, Capability
 from lmos_grpc.domain.decision import DecisionMode, Exclusion
 from lmos_grpc.domain.turn import CallContext, Message, RouteHint, Strategy, StrategyKind, TurnRequest, User
-from lmos_grpc.errors import AgentNotAllowedError, LmosError
+from lmos_grpc.errors import LmosError, UnknownAgentError
 from lmos_grpc.routing import Router, RoutingSettings
 from tests.fakes.scripted_classifier import ScriptedClassifier
 from tests.fakes.telecom_desk import BILLING, CARDS, CONCIERGE, FAULTS, desk, snapshot
@@ -38,7 +38,7 @@ def chosen(decision: Decision) -> list[str]:
 @pytest.mark.parametrize(
     ("card", "context", "exclusion"),
     [
-        (replace(BILLING, tenants=frozenset({"de"})), {"tenant": "at"}, Exclusion.TENANT),
+        (replace(BILLING, tenants=frozenset({"de"})), {"tenant": "at", "operator": True}, Exclusion.TENANT),
         (replace(BILLING, channels=frozenset({"ivr"})), {"channel": "web"}, Exclusion.CHANNEL),
         (replace(BILLING, subset="canary"), {}, Exclusion.SUBSET),
         (BILLING, {"visited": ("billing-agent",)}, Exclusion.VISITED),
@@ -155,7 +155,9 @@ def test_no_text_talks_its_way_to_an_agent_of_another_tenant(text: str, kind: St
     turn = replace(ask(text), hint=RouteHint(strategy=Strategy(kind)))
     decision = DESK.decide(turn)
     assert "admin-agent" not in {each.agent for each in decision.targets}
-    assert exclusions(decision)["admin-agent/1.0.0/stable"] is Exclusion.TENANT
+    assert "admin-agent/1.0.0/stable" not in exclusions(decision)
+    seen = DESK.decide(replace(turn, context=replace(turn.context, operator=True)))
+    assert exclusions(seen)["admin-agent/1.0.0/stable"] is Exclusion.TENANT
 
 
 @given(st.text(max_size=80), st.sampled_from(INJECTIONS), st.text(max_size=80), st.sampled_from(["", "and ", ". "]))
@@ -200,6 +202,6 @@ MIXED_CARDS = (
 MIXED = Router(desk(*MIXED_CARDS), settings=RoutingSettings(fallback_agent="concierge-agent"))
 
 
-def test_a_named_agent_of_another_tenant_is_refused() -> None:
-    with pytest.raises(AgentNotAllowedError, match="does not serve the tenant 'default'"):
+def test_a_named_agent_of_another_tenant_is_unknown() -> None:
+    with pytest.raises(UnknownAgentError, match="no agent 'admin-agent' is registered"):
         DESK.decide(replace(ask(), hint=RouteHint(agent="admin-agent")))

@@ -13,15 +13,15 @@ from lmos_grpc.cli import options
 from lmos_grpc.cli.caller import call_mesh
 from lmos_grpc.cli.duration_option import to_timedelta
 from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.cli.hint_options import route_hint
 from lmos_grpc.cli.options import pass_invocation
 from lmos_grpc.cli.running import run
-from lmos_grpc.cli.strategy_option import METAVAR, strategy_from, to_strategy
 from lmos_grpc.cli.turn_story import TurnStory, answered_by
 from lmos_grpc.cli.view.decision_view import decision_line, show_decision
 from lmos_grpc.cli.view.figures import span_text
 from lmos_grpc.cli.view.json_form import event_json, failure_json
 from lmos_grpc.cli.view.turn_view import TurnView, failure_line
-from lmos_grpc.domain.turn import ClarificationAnswer, Lane, RouteHint, Strategy
+from lmos_grpc.domain.turn import ClarificationAnswer
 from lmos_grpc.errors import LmosError
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from lmos_grpc.cli.options import Invocation
     from lmos_grpc.cli.output import Output
     from lmos_grpc.cli.settings import Settings
-    from lmos_grpc.domain.turn import TurnRequest
+    from lmos_grpc.domain.turn import RouteHint, TurnRequest
 
-LANES = ("express", "managed")
 _STANDARD_INPUT = "-"
 
 
@@ -48,25 +47,9 @@ class Question:
     timeout: timedelta | None = None
 
 
-def hint_from(agent: str, capability: str, lane: str | None, strategy: Strategy | None = None) -> RouteHint:
-    """The route hint that the options add up to."""
-    wanted = Lane(lane) if lane else Lane.UNSPECIFIED
-    return RouteHint(agent=agent, capability=capability, strategy=strategy or Strategy(), lane=wanted)
-
-
 @click.command()
 @click.argument("text")
-@click.option("--agent", default="", help="Ask this agent, whatever the router thinks.")
-@click.option("--capability", default="", help="Ask whoever has this capability.")
-@click.option(
-    "--strategy",
-    callback=to_strategy,
-    metavar=METAVAR,
-    help="One agent; all that fit; the first that answers; so many answers; or the best answer.",
-)
-@click.option("--hedge", callback=to_timedelta, metavar="TIME", help="Ask the next agent where one is slow, as 300ms.")
-@click.option("--branch-budget", callback=to_timedelta, metavar="TIME", help="The time that one agent may take.")
-@click.option("--lane", type=click.Choice(LANES), help="The path of the answer, where the mesh has the express lane.")
+@route_hint
 @click.option("--conversation", default="", metavar="ID", help="Go on with this conversation.")
 @click.option("--answer", default="", metavar="QUESTION/OPTION", help="Choose an option of an open question.")
 @click.option("--timeout", callback=to_timedelta, metavar="TIME", help="Give up after this time, such as 30s.")
@@ -81,12 +64,7 @@ def ask(
     invocation: Invocation,
     *,
     text: str,
-    agent: str,
-    capability: str,
-    strategy: Strategy | None,
-    hedge: timedelta | None,
-    branch_budget: timedelta | None,
-    lane: str | None,
+    hint: RouteHint,
     conversation: str,
     answer: str,
     timeout: timedelta | None,
@@ -102,8 +80,7 @@ def ask(
     """
     options.show_logs(verbose=invocation.verbose)
     said = sys.stdin.read() if text == _STANDARD_INPUT else text
-    spread = strategy_from(strategy, hedge=hedge, branch_budget=branch_budget)
-    question = Question(said, hint_from(agent, capability, lane, spread), conversation, _answer(answer), timeout)
+    question = Question(said, hint, conversation, _answer(answer), timeout)
     return run(ask_mesh(invocation.settings(), invocation.output, question, why=why))
 
 

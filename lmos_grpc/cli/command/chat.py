@@ -16,11 +16,12 @@ from lmos_grpc.cli.caller import call_mesh, explained, new_id
 from lmos_grpc.cli.command.ask import run_turn, show_end
 from lmos_grpc.cli.command.trace import show_one
 from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.cli.hint_options import route_hint
 from lmos_grpc.cli.mesh.whereabouts import TRACES
 from lmos_grpc.cli.options import pass_invocation
 from lmos_grpc.cli.turn_story import TurnStory
 from lmos_grpc.cli.view.decision_view import show_decision
-from lmos_grpc.domain.turn import ClarificationAnswer
+from lmos_grpc.domain.turn import ClarificationAnswer, RouteHint
 from lmos_grpc.errors import LmosError, UnreachableError
 from lmos_grpc.traces import open_span_reader
 
@@ -36,37 +37,47 @@ if TYPE_CHECKING:
 
 _HELP = "/why the last decision · /trace the last trace · /new another conversation · /quit"
 _PROMPT = "you> "
+_NO_WISH = RouteHint()
 
 
 @click.command()
+@route_hint
 @click.option("--conversation", default="", metavar="ID", help="Go on with this conversation.")
 @options.as_caller
 @options.at_edge
 @options.in_state
 @options.everywhere
 @pass_invocation
-def chat(invocation: Invocation, conversation: str) -> ExitCode:
+def chat(invocation: Invocation, *, hint: RouteHint, conversation: str) -> ExitCode:
     r"""Talk with the mesh. Ctrl-C cancels the answer that streams; /quit or Ctrl-D ends.
+
+    What the options want of the routing holds for every turn.
 
     \b
     Example:
       lmos chat --locale de-DE
+      lmos chat --strategy best --turn-budget 10s
     """
     options.show_logs(verbose=invocation.verbose)
     with suppress(ImportError):
         import readline  # noqa: F401, PLC0415 - editing and history of the prompt, where Python was built with it
-    return converse(invocation.settings(), invocation.output, conversation_id=conversation)
+    return converse(invocation.settings(), invocation.output, conversation_id=conversation, hint=hint)
 
 
 def converse(
-    settings: Settings, output: Output, *, read: Callable[[str], str] = input, conversation_id: str = ""
+    settings: Settings,
+    output: Output,
+    *,
+    read: Callable[[str], str] = input,
+    conversation_id: str = "",
+    hint: RouteHint = _NO_WISH,
 ) -> ExitCode:
     """Reads lines and runs each as a turn, until the end of input.
 
     Reading a line blocks, so the loop runs only while a turn does; Ctrl-C then cancels that turn and nothing else.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, _open_caller(runner, settings) as caller:
-        dialogue = Dialogue(caller, output, settings.mesh.state, conversation_id or new_id("c"))
+        dialogue = Dialogue(caller, output, settings.mesh.state, conversation_id or new_id("c"), hint)
         output.note(f"conversation {dialogue.conversation_id} · {_HELP}")
         while (line := _next_line(read, output)) is not None:
             if line and not dialogue.command(line):
@@ -115,6 +126,7 @@ class Dialogue:
     output: Output
     state: Path
     conversation_id: str
+    hint: RouteHint = _NO_WISH
     last: TurnStory = field(default_factory=TurnStory)
     last_trace_id: str = ""
 
@@ -125,7 +137,7 @@ class Dialogue:
             LmosError: the turn was refused.
         """
         answer = chosen_option(self.last.clarification, line)
-        turn = replace(self.caller.turn(line, conversation_id=self.conversation_id), answer=answer)
+        turn = replace(self.caller.turn(line, conversation_id=self.conversation_id), hint=self.hint, answer=answer)
         self.last = TurnStory()
         with self.caller.tracer.start_as_current_span("lmos chat") as span:
             self.last_trace_id = f"{span.get_span_context().trace_id:032x}"

@@ -9,8 +9,8 @@ import click
 
 from lmos_grpc.cli import options
 from lmos_grpc.cli.caller import call_mesh
-from lmos_grpc.cli.command.ask import LANES, hint_from
 from lmos_grpc.cli.exit_code import ExitCode
+from lmos_grpc.cli.hint_options import route_hint
 from lmos_grpc.cli.options import pass_invocation
 from lmos_grpc.cli.running import run
 from lmos_grpc.cli.view.decision_view import show_decision
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("text")
-@click.option("--agent", default="", help="As if the caller had asked for this agent.")
-@click.option("--capability", default="", help="As if the caller had asked for this capability.")
-@click.option("--lane", type=click.Choice(LANES), help="As if the caller had asked for this lane.")
+@route_hint
 @click.option("--conversation", default="", metavar="ID", help="As the next turn of this conversation.")
 @click.option("--subset", default="", metavar="NAME", help="As if the caller had asked for this subset.")
 @click.option("--why-not", default="", metavar="AGENT", help="Tell all that keeps this agent from getting it.")
@@ -43,14 +41,13 @@ def route(
     invocation: Invocation,
     *,
     text: str,
-    agent: str,
-    capability: str,
-    lane: str | None,
+    hint: RouteHint,
     conversation: str,
     subset: str,
     why_not: str,
 ) -> ExitCode:
-    r"""Explain who would get TEXT, and on which lane: candidates, scores, and what kept the others out.
+    r"""Explain who would get TEXT, and on which lane: candidates, scores, and what kept the others out. The
+    options are those of `lmos ask`: as if a caller had sent them.
 
     With --why-not it also tells all that keeps one agent out: rules of tenant and channel, versions, subset, readiness,
     a lower score.
@@ -58,10 +55,11 @@ def route(
     \b
     Example:
       lmos route "my internet has been down since yesterday"
+      lmos route --strategy quorum:2 --hedge 300ms "is there an outage in my street?"
       lmos route --channel ivr --why-not contracts-agent "I want to cancel my contract"
     """
     options.show_logs(verbose=invocation.verbose)
-    asked = Asked(text, hint_from(agent, capability, lane), conversation, subset)
+    asked = Asked(text, hint, conversation, subset)
     if why_not:
         return run(explain_why_not(invocation.settings(), invocation.output, asked, why_not))
     return run(explain(invocation.settings(), invocation.output, asked))
@@ -88,7 +86,7 @@ async def explain(settings: Settings, output: Output, asked: Asked) -> ExitCode:
     Raises:
         LmosError: the mesh did not answer, or the turn can go to nobody.
     """
-    async with call_mesh(settings) as caller:
+    async with call_mesh(settings, inside=True) as caller:
         decision = await caller.orchestrator.explain_route(asked.turn(caller))
     if output.json:
         output.json_line(decision_json(decision))
@@ -103,7 +101,7 @@ async def explain_why_not(settings: Settings, output: Output, asked: Asked, agen
     Raises:
         LmosError: the mesh did not answer, or has no such tenant or channel.
     """
-    async with call_mesh(settings) as caller:
+    async with call_mesh(settings, inside=True) as caller:
         outcome, obstacles = await caller.orchestrator.why_not(asked.turn(caller), agent)
     if output.json:
         output.json_line(why_not_json(outcome, obstacles))

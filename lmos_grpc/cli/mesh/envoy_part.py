@@ -81,6 +81,7 @@ async def run_edge(
         admin_port=0,
         otlp=_plain(upstreams.otlp) or None,
         sampling=options.sampling,
+        router_limit=options.router_limit,
         allowed_origins=options.allowed_origins,
     )
     log = state / LOG

@@ -72,7 +72,10 @@ class MeshSettings:
             agents=settings.agents,
             routing=_routing(settings),
             turns=TurnSettings(
-                durability_named(mesh.durability), mesh.max_turns, judge_named(mesh.judge_model, settings.model)
+                durability_named(mesh.durability),
+                mesh.max_turns,
+                judge_named(mesh.judge_model, settings.model),
+                mesh.most_held_bytes,
             ),
             rules=tuple(map(Path, settings.rules)),
             model=settings.model,

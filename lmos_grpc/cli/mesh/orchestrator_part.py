@@ -23,6 +23,7 @@ from lmos_grpc.discovery import DISCOVERY_SERVICE
 from lmos_grpc.orchestrator import (
     ORCHESTRATOR_SERVICE,
     Orchestrator,
+    OrchestratorSettings,
     ScoreJudge,
     add_orchestrator_service,
     open_model_judge,
@@ -84,7 +85,8 @@ async def run_orchestrator(
         AgentLine(tracing.tracer) as line,
     ):
         with closing(Router(view, classifier, routing, consultant=consultant)) as router:
-            orchestrator = Orchestrator(router, view, log, line, judge=judge)
+            presented = OrchestratorSettings(most_held_bytes=turns.most_held_bytes)
+            orchestrator = Orchestrator(router, view, log, line, presented, judge=judge)
             runner = MeteredRunner(LimitedRunner(orchestrator, turns.max_turns), telemetry.metrics)
             executor = TurnExecutor(
                 runner, log, endings, durability=lambda turn: turns.durability_of(router.durable(turn))

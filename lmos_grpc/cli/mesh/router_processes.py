@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmos_grpc.cli.mesh.agent_process import AgentCommand, agent_processes
+from lmos_grpc.rpc import chosen_transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -22,12 +23,16 @@ async def router_processes(
 ) -> AsyncIterator[tuple[str, ...]]:
     """Runs as many routers as the settings say until the block ends; gives their addresses, where they soon answer."""
     addresses = tuple(_free_address() for _ in range(settings.routers))
-    commands = [
-        AgentCommand(f"router {number}", "router", Path.cwd(), _options(settings, upstreams, address), verb=("serve",))
-        for number, address in enumerate(addresses, 1)
-    ]
+    commands = [router_command(number, address, settings, upstreams) for number, address in enumerate(addresses, 1)]
     async with agent_processes(commands, tell=tell, tell_log=tell_log, restart=True):
         yield addresses
+
+
+def router_command(number: int, address: str, settings: MeshSettings, upstreams: Upstreams) -> AgentCommand:
+    """How to start a router that decides as the one beside the orchestrator would, whatever file that was told by."""
+    environment = {"LMOS_CLASSIFIER": settings.routing.classifier.value, "LMOS_TRANSPORT": chosen_transport().value}
+    options = _options(settings, upstreams, address)
+    return AgentCommand(f"router {number}", "router", Path.cwd(), options, environment, ("serve",))
 
 
 def _options(settings: MeshSettings, upstreams: Upstreams, address: str) -> tuple[str, ...]:

@@ -30,7 +30,10 @@ def noted_rules(state: Path) -> Iterator[Callable[[RulesNote], None]]:
     note = state / NOTE
 
     def write(said: RulesNote) -> None:
-        note.write_text(json.dumps({**asdict(said), "since": said.since.isoformat()}), "utf-8")
+        # In one step: `lmos doctor` may look at any time.
+        new = note.with_suffix(".new")
+        new.write_text(json.dumps({**asdict(said), "since": said.since.isoformat()}), "utf-8")
+        new.replace(note)
 
     try:
         yield write

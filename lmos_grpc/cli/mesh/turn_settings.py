@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TurnSettings:
-    """When the log has what a turn says, how many turns run at once, and the model that judges; None: scores judge."""
+    """When the log has what a turn says, how many turns run at once, and how the answers of a fan-out are judged.
+
+    `judge` is the model that judges; None: scores judge. Until then `most_held_bytes` are held back of each branch.
+    """
 
     durability: Durability = Durability.BEHIND
     max_turns: int = 2_000
     judge: ModelSection | None = None
+    most_held_bytes: int = 4 * 1024 * 1024
 
     def durability_of(self, wish: bool | None) -> Durability:  # noqa: FBT001 # what a channel says, and it may say nothing
         """That of a turn whose channel wishes it durable or not; None: as the mesh has it."""

@@ -17,6 +17,7 @@ VARIABLES = {
     "LMOS_EXPRESS": "mesh.express",
     "LMOS_DURABILITY": "mesh.durability",
     "LMOS_MAX_TURNS": "mesh.max_turns",
+    "LMOS_MOST_HELD_BYTES": "mesh.most_held_bytes",
     "LMOS_ROUTERS": "mesh.routers",
     "LMOS_ALLOWED_ORIGINS": "mesh.allowed_origins",
     "LMOS_TRANSPORT": "mesh.transport",

@@ -18,6 +18,7 @@ class MeshSection:
     express: str = "off"  # off, asked or on
     durability: str = "behind"  # or before-shown
     max_turns: int = 2_000
+    most_held_bytes: int = 4 * 1024 * 1024  # of each answer that is held back until all are judged
     routers: str = "0"  # of the express lane in processes of their own; 0: one beside the orchestrator
     allowed_origins: str = "local"  # of web pages, separated by commas; * for any, local for those of this machine
     transport: str = "http2"  # or grpcio

@@ -168,7 +168,7 @@ class _ExclusionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     EXCLUSION_NOT_READY: _Exclusion.ValueType  # 1
     """No instance of it is ready."""
     EXCLUSION_TENANT: _Exclusion.ValueType  # 2
-    """It does not serve the tenant."""
+    """It does not serve the tenant. Only told inside the mesh: for a tenant, agents of others do not exist."""
     EXCLUSION_CHANNEL: _Exclusion.ValueType  # 3
     """It does not serve the channel."""
     EXCLUSION_CAPABILITY: _Exclusion.ValueType  # 4
@@ -194,7 +194,7 @@ EXCLUSION_UNSPECIFIED: Exclusion.ValueType  # 0
 EXCLUSION_NOT_READY: Exclusion.ValueType  # 1
 """No instance of it is ready."""
 EXCLUSION_TENANT: Exclusion.ValueType  # 2
-"""It does not serve the tenant."""
+"""It does not serve the tenant. Only told inside the mesh: for a tenant, agents of others do not exist."""
 EXCLUSION_CHANNEL: Exclusion.ValueType  # 3
 """It does not serve the channel."""
 EXCLUSION_CAPABILITY: Exclusion.ValueType  # 4

@@ -234,7 +234,7 @@ const (
 	Exclusion_EXCLUSION_UNSPECIFIED Exclusion = 0
 	// No instance of it is ready.
 	Exclusion_EXCLUSION_NOT_READY Exclusion = 1
-	// It does not serve the tenant.
+	// It does not serve the tenant. Only told inside the mesh: for a tenant, agents of others do not exist.
 	Exclusion_EXCLUSION_TENANT Exclusion = 2
 	// It does not serve the channel.
 	Exclusion_EXCLUSION_CHANNEL Exclusion = 3

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from bench.bench_run import BenchRun
 
 _START_SECONDS = 60.0
-_CALL_SECONDS = 300.0
+_CALL_SECONDS = 60.0
+_ROUND_SECONDS = 20.0  # a question, its answer and an interruption take seven
 _FIGURES = (GREETING, VOICE_TO_VOICE, BARGE_IN)
 _ABOUT = (
     "Scripted callers speak with a synthesiser's voice over AudioSocket to a voice edge (`lmos voice`), and through "
@@ -51,7 +52,7 @@ async def _calls(run: BenchRun, address: str, count: int) -> dict[str, list[floa
     rounds = max(1, run.scale.call_rounds // count)
     command = (sys.executable, "-m", "bench.phone_load", address, str(count), str(rounds))
     async with child_process(f"phones-{count}", *command, folder=run.folder, cwd=ROOT) as phones:
-        said = await phones.said("done", _CALL_SECONDS)
+        said = await phones.said("done", _CALL_SECONDS + rounds * _ROUND_SECONDS)
         return {str(name): [float(each) for each in seconds] for name, seconds in said["seconds"].items()}
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _QUESTIONS = ("why is my bill so high", "is my bill paid", "please explain my contract")
 _SPREAD_SECONDS = 3.0
+_ROUNDS_OF_A_CALL = 2
 
 
 class _Spoken:
@@ -41,6 +42,12 @@ async def _spoken() -> Synthesiser:
         processes.close()
 
 
+async def _caller(address: str, voice: Synthesiser, rounds: int) -> CallFigures:
+    # Between the frames of its two ends a call keeps the lag that it began with: one call alone would say little.
+    calls = [min(_ROUNDS_OF_A_CALL, rounds - begun) for begun in range(0, rounds, _ROUNDS_OF_A_CALL)]
+    return CallFigures.together([await _call(address, voice, each) for each in calls])
+
+
 async def _call(address: str, voice: Synthesiser, rounds: int) -> CallFigures:
     # Callers who do the same in the same moment would be one caller, many times as loud.
     await asyncio.sleep(random.uniform(0, _SPREAD_SECONDS))  # noqa: S311 - no secret
@@ -57,8 +64,8 @@ async def _call(address: str, voice: Synthesiser, rounds: int) -> CallFigures:
 async def _calls(address: str, count: int, rounds: int) -> CallFigures:
     voice = await _spoken()
     async with asyncio.TaskGroup() as group:
-        calls = [group.create_task(_call(address, voice, rounds)) for _ in range(count)]
-    return CallFigures.together(each.result() for each in calls)
+        callers = [group.create_task(_caller(address, voice, rounds)) for _ in range(count)]
+    return CallFigures.together(each.result() for each in callers)
 
 
 if __name__ == "__main__":

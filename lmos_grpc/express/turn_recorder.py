@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from lmos_grpc.domain.conversation import TurnRecord
@@ -32,7 +32,6 @@ _WAITING = 1_000
 _SETTLED_AFTER = timedelta(milliseconds=250)
 # The log writes together what comes together, and decisions wait for that only so long.
 _PAUSE_SECONDS = 0.02
-_MOST_TOGETHER = 64
 _LAST_WRITES = timedelta(seconds=5)
 
 
@@ -120,8 +119,9 @@ class TurnRecorder:
         with suppress(TimeoutError):
             async with asyncio.timeout_at(max(self._waiting[0].settled, now() + _PAUSE_SECONDS)):
                 await self._ending.wait()
-        settled = takewhile(lambda each: self._ending.is_set() or each.settled <= now(), self._waiting)
-        return [self._waiting.popleft() for _ in list(islice(settled, _MOST_TOGETHER))]
+        # All of them: what comes faster than it is written would close the lane in the end.
+        settled = list(takewhile(lambda each: self._ending.is_set() or each.settled <= now(), self._waiting))
+        return [self._waiting.popleft() for _ in settled]
 
     async def _write(self, ran: _Ran) -> None:
         try:

@@ -33,7 +33,6 @@ class ClientCall(CallOutcome):
         "_head",
         "_on_message",
         "_redispatch",
-        "_responses",
         "_serialize",
         "_started",
         "wait_for_ready",
@@ -56,7 +55,6 @@ class ClientCall(CallOutcome):
         self._deserialize = deserialize
         self.wait_for_ready = wait_for_ready
         self._started = False
-        self._responses: AsyncIterator[Any] | None = None
         self._on_message: Callable[[bytes], None] | None = None
         self._redispatch: Callable[[ClientCall], None] | None = None
 
@@ -145,9 +143,8 @@ class ClientCall(CallOutcome):
     # Many responses.
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        if self._responses is None:
-            self._responses = _Responses(self)
-        return self._responses
+        # Not kept: what a call keeps of itself is left to the collector.
+        return _Responses(self)
 
     async def read(self) -> Any:
         """The next response; EOF after the last.
@@ -270,6 +267,9 @@ class ClientCall(CallOutcome):
         except asyncio.CancelledError:
             self.cancel()
             raise
+        finally:
+            # Who is given the messages has the call, and would wait with it for the collector.
+            self.sink = self._on_message = None
         if not self._cancelled:
             self._raise_for_status()
 

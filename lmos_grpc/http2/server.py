@@ -159,14 +159,17 @@ class Http2Server(grpc.aio.Server):
         if not self._interceptors:
             return found
         details = _CallDetails(method, metadata())
+        return await self._ask(0, found, details, details)
 
-        async def ask(rest: int, asked: grpc.HandlerCallDetails) -> Handler | None:
-            if rest == len(self._interceptors):
-                return found if asked is details else self._find(asked.method, asked)
-            answered: Handler | None = await self._interceptors[rest].intercept_service(partial(ask, rest + 1), asked)
-            return answered
-
-        return await ask(0, details)
+    async def _ask(
+        self, place: int, found: Handler | None, details: _CallDetails, asked: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        # No closure that calls itself: it would be a cycle for the collector at each call.
+        if place == len(self._interceptors):
+            return found if asked is details else self._find(asked.method, asked)
+        rest = partial(self._ask, place + 1, found, details)
+        answered: Handler | None = await self._interceptors[place].intercept_service(rest, asked)
+        return answered
 
     def _find(self, method: str, details: grpc.HandlerCallDetails) -> Handler | None:
         registered = self._registered.get(method)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -543,3 +544,26 @@ async def test_a_port_that_is_taken_is_refused() -> None:
     async with served() as (_, _, address):
         with pytest.raises(RuntimeError):
             Http2Server().add_insecure_port(address)
+
+
+async def test_calls_that_are_over_leave_nothing_to_the_collector() -> None:
+    async with served() as (_, _, address), Http2Channel(address) as channel:
+        many: Any = channel.unary_stream("/test.Calls/many")
+        push: Any = channel.unary_stream("/test.Calls/push")
+
+        async def all_kinds() -> None:
+            got: list[bytes] = []
+            assert len([each async for each in many(b"3")]) == 3
+            call = push.receive(b"3", got.append)
+            await call.ended()
+            assert len(got) == 3
+
+        await all_kinds()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                await all_kinds()
+            assert gc.collect() < 20, "a call refers to itself"
+        finally:
+            gc.enable()

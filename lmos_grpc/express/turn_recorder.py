@@ -30,8 +30,11 @@ _WAITING = 1_000
 # An answer of the router that came too late leaves the turn to the orchestrator, which begins it in the log at once: so
 # it has to come first there, or it would find the turn done.
 _SETTLED_AFTER = timedelta(milliseconds=250)
-# The log writes together what comes together, and decisions wait for that only so long.
-_PAUSE_SECONDS = 0.02
+# The log writes together what comes together. A writing of its own for each turn costs more than the turn, and one of
+# hundreds holds up the decisions meanwhile.
+_PAUSE_SECONDS = 0.25
+_SHORT_PAUSE_SECONDS = 0.02
+_MANY = 100
 _LAST_WRITES = timedelta(seconds=5)
 
 
@@ -116,8 +119,9 @@ class TurnRecorder:
     async def _settled(self) -> list[_Ran]:
         """The next turns that have settled, after a pause; at the end there is nothing to wait for."""
         now = asyncio.get_running_loop().time
+        pause = _PAUSE_SECONDS if len(self._waiting) < _MANY else _SHORT_PAUSE_SECONDS
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(max(self._waiting[0].settled, now() + _PAUSE_SECONDS)):
+            async with asyncio.timeout_at(max(self._waiting[0].settled, now() + pause)):
                 await self._ending.wait()
         # All of them: what comes faster than it is written would close the lane in the end.
         settled = list(takewhile(lambda each: self._ending.is_set() or each.settled <= now(), self._waiting))
